@@ -1,0 +1,238 @@
+//! Publishing, and sweeping what was never published.
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::disk::{Disk, DraftFile, Entry, IfExists};
+use crate::real::RealDisk;
+
+/// How the name of an unfinished file ends.
+pub const PART_SUFFIX: &str = ".part";
+
+/// A folder whose files survive a power cut. Clones share what they know of it.
+#[derive(Clone)]
+pub struct Durable {
+    disk: Arc<dyn Disk>,
+    root: PathBuf,
+    /// Folders whose own name this process has forced to the disk. A folder that merely exists may be the unsynced work of a
+    /// process that died, or of another thread right now.
+    settled: Arc<Mutex<HashSet<PathBuf>>>,
+    next_part: Arc<AtomicU64>,
+}
+
+impl Durable {
+    /// The folder `root` of the machine's disk, created with its parents if need be.
+    ///
+    /// # Errors
+    /// If the folder cannot be created or forced to the disk.
+    pub fn open(root: &Path) -> io::Result<Self> {
+        fs::create_dir_all(root)?;
+        let root = root.canonicalize()?;
+        if let Some(parent) = root.parent() {
+            // A parent that may not be read (a mount point of another user) was made by somebody else, long before us.
+            match RealDisk.sync_folder(parent) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => (),
+                result => result?,
+            }
+        }
+        Ok(Self::on(Arc::new(RealDisk), &root))
+    }
+
+    /// The folder `root`, which exists, on any disk: the way in for tests.
+    pub fn on(disk: Arc<dyn Disk>, root: &Path) -> Self {
+        let root = root.to_owned();
+        let settled = Arc::new(Mutex::new(HashSet::from([root.clone()])));
+        Self { disk, root, settled, next_part: Arc::default() }
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Makes `bytes` the file `path`, whole or not at all.
+    ///
+    /// # Errors
+    /// If any step fails; the file then must not be counted on, and is not there under its name unless only the last step
+    /// (forcing the folder) failed.
+    pub fn publish(&self, path: &Path, bytes: &[u8], if_exists: IfExists) -> io::Result<()> {
+        let mut draft = self.draft(parent_of(path)?)?;
+        draft.write_all(bytes)?;
+        draft.publish(path, if_exists)
+    }
+
+    /// Begins a file in `folder` (created if need be) whose bytes come in pieces and whose place may not be known yet.
+    ///
+    /// # Errors
+    /// If the folder or the file cannot be created.
+    pub fn draft(&self, folder: &Path) -> io::Result<Draft> {
+        self.ensure_folder(folder)?;
+        loop {
+            let number = self.next_part.fetch_add(1, Ordering::Relaxed);
+            let path = folder.join(format!("{}-{number}{PART_SUFFIX}", std::process::id()));
+            match self.disk.create(&path) {
+                // Left by an earlier process of the same number, in a folder that was not swept.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (),
+                file => return Ok(Draft { durable: self.clone(), file: Some(file?), path }),
+            }
+        }
+    }
+
+    /// Makes sure that a file which is already in its place will stay there: for one found after an interruption, when it is
+    /// not known how far its publishing went.
+    ///
+    /// # Errors
+    /// If the file or a folder cannot be forced to the disk.
+    pub fn settle(&self, path: &Path) -> io::Result<()> {
+        let folder = parent_of(path)?;
+        self.ensure_folder(folder)?;
+        self.disk.sync_file(path)?;
+        self.disk.sync_folder(folder)
+    }
+
+    /// Removes a file for good.
+    ///
+    /// # Errors
+    /// If it cannot be removed, or the folder not forced to the disk.
+    pub fn remove(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove(path)?;
+        self.disk.sync_folder(parent_of(path)?)
+    }
+
+    /// Removes a file whose return after a power cut would do no harm.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub fn remove_lazily(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove(path)
+    }
+
+    /// Removes the unfinished files that an interruption left in `folder`; call it before the first draft. Returns how many.
+    ///
+    /// # Errors
+    /// If the folder cannot be listed or a file not removed. A folder that does not exist has nothing to sweep.
+    pub fn sweep(&self, folder: &Path) -> io::Result<usize> {
+        let mut swept = 0;
+        for entry in self.list(folder)? {
+            if !entry.is_folder && is_part(&entry.name) {
+                self.disk.remove(&folder.join(&entry.name))?;
+                swept += 1;
+            }
+        }
+        Ok(swept)
+    }
+
+    /// The names in `folder`, none if it does not exist.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn list(&self, folder: &Path) -> io::Result<Vec<Entry>> {
+        match self.disk.list(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            entries => entries,
+        }
+    }
+
+    /// Opens a published file.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] if there is none.
+    pub fn open_file(&self, path: &Path) -> io::Result<Box<dyn Read + Send>> {
+        self.disk.open(path)
+    }
+
+    /// Reads a published file whole.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] if there is none.
+    pub fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.disk.open(path)?.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Creates `folder` and its parents up to the root where they are missing, and forces each one's name to the disk.
+    fn ensure_folder(&self, folder: &Path) -> io::Result<()> {
+        if self.is_settled(folder) {
+            return Ok(());
+        }
+        if !folder.starts_with(&self.root) {
+            let message = format!("{} is not below {}", folder.display(), self.root.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        let parent = parent_of(folder)?;
+        self.ensure_folder(parent)?;
+        self.disk.create_folder(folder)?;
+        self.disk.sync_folder(parent)?;
+        self.lock_settled().insert(folder.to_owned());
+        Ok(())
+    }
+
+    fn is_settled(&self, folder: &Path) -> bool {
+        self.lock_settled().contains(folder)
+    }
+
+    fn lock_settled(&self) -> std::sync::MutexGuard<'_, HashSet<PathBuf>> {
+        // A set of names cannot be left half changed.
+        self.settled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An unfinished file. Dropping it removes it.
+pub struct Draft {
+    durable: Durable,
+    file: Option<Box<dyn DraftFile>>,
+    path: PathBuf,
+}
+
+impl Draft {
+    /// Forces the bytes to the disk and gives the file its place.
+    ///
+    /// # Errors
+    /// As [`Durable::publish`].
+    pub fn publish(mut self, path: &Path, if_exists: IfExists) -> io::Result<()> {
+        let folder = parent_of(path)?;
+        self.durable.ensure_folder(folder)?;
+        self.open_file()?.sync()?;
+        self.durable.disk.rename(&self.path, path, if_exists)?;
+        self.file = None;
+        self.durable.disk.sync_folder(folder)
+    }
+
+    fn open_file(&mut self) -> io::Result<&mut Box<dyn DraftFile>> {
+        self.file.as_mut().ok_or_else(|| io::Error::other("the file has been published"))
+    }
+}
+
+impl Write for Draft {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.open_file()?.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.open_file()?.flush()
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if self.file.take().is_some() {
+            // What cannot be removed now is swept at the next start.
+            drop(self.durable.disk.remove(&self.path));
+        }
+    }
+}
+
+fn is_part(name: &OsStr) -> bool {
+    name.as_encoded_bytes().ends_with(PART_SUFFIX.as_bytes())
+}
+
+fn parent_of(path: &Path) -> io::Result<&Path> {
+    path.parent()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, format!("{} has no folder", path.display())))
+}

@@ -1,0 +1,71 @@
+//! The disk of the machine.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::path::Path;
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
+use crate::disk::{Disk, DraftFile, Entry, IfExists};
+
+/// The file system that the operating system shows.
+pub(crate) struct RealDisk;
+
+impl Disk for RealDisk {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DraftFile>> {
+        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        Ok(Box::new(file))
+    }
+
+    fn rename(&self, from: &Path, to: &Path, if_exists: IfExists) -> io::Result<()> {
+        match if_exists {
+            IfExists::Replace => fs::rename(from, to),
+            IfExists::Refuse => match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+                // Some network and FUSE file systems cannot refuse within a rename, but every one that has hard links can here.
+                Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+                    fs::hard_link(from, to).and_then(|()| fs::remove_file(from))
+                }
+                result => Ok(result?),
+            },
+        }
+    }
+
+    fn create_folder(&self, folder: &Path) -> io::Result<()> {
+        match fs::create_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+            result => result,
+        }
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        File::open(folder)?.sync_all()
+    }
+
+    fn sync_file(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<Entry>> {
+        fs::read_dir(folder)?
+            .map(|entry| {
+                let entry = entry?;
+                Ok(Entry { name: entry.file_name(), is_folder: entry.file_type()?.is_dir() })
+            })
+            .collect()
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(File::open(path)?))
+    }
+}
+
+impl DraftFile for File {
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+}

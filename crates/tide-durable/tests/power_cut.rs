@@ -1,0 +1,132 @@
+//! The power is cut before every step of a series of publishings, with every way that the disk may have dealt with what was
+//! still on its way; then each sync is left out once, and the same search must find the loss.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where its ground is missing")]
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tide_durable::testing::{CrashDisk, Outcome};
+use tide_durable::{Durable, IfExists, PART_SUFFIX};
+
+const ROOT: &str = "/data";
+
+/// What publishing promised, noted by the one who called it.
+#[derive(Default)]
+struct Ledger {
+    /// Publishings that returned Ok: this or something later is there after any cut.
+    acknowledged: BTreeMap<PathBuf, usize>,
+    /// Everything ever tried under a name, in order: no other bytes may ever be seen there.
+    tried: BTreeMap<PathBuf, Vec<Vec<u8>>>,
+}
+
+impl Ledger {
+    fn publish(&mut self, durable: &Durable, name: &str, bytes: &[u8], if_exists: IfExists) -> io::Result<()> {
+        let path = Path::new(ROOT).join(name);
+        let versions = self.tried.entry(path.clone()).or_default();
+        versions.push(bytes.to_vec());
+        let version = versions.len() - 1;
+        // In pieces, as a photo comes from the network.
+        let mut draft = durable.draft(&Path::new(ROOT).join("incoming"))?;
+        for piece in bytes.chunks(4) {
+            draft.write_all(piece)?;
+        }
+        draft.publish(&path, if_exists)?;
+        self.acknowledged.insert(path, version);
+        Ok(())
+    }
+}
+
+/// Photos in old and new folders, and a file that is replaced. Stops at the cut.
+fn publish_series(disk: &CrashDisk) -> Ledger {
+    let durable = Durable::on(Arc::new(disk.clone()), Path::new(ROOT));
+    let mut ledger = Ledger::default();
+    let mut run = || {
+        ledger.publish(&durable, "photos/2026/05/31/one.jpg", b"the first photo", IfExists::Refuse)?;
+        ledger.publish(&durable, "photos/2026/05/31/two.jpg", b"the second photo", IfExists::Refuse)?;
+        ledger.publish(&durable, "photos/2026/06/01/three.jpg", b"the third photo", IfExists::Refuse)?;
+        ledger.publish(&durable, "certificate.pem", b"old certificate", IfExists::Replace)?;
+        ledger.publish(&durable, "certificate.pem", b"new certificate", IfExists::Replace)
+    };
+    let result: io::Result<()> = run();
+    assert_eq!(result.is_err(), disk.is_cut(), "only the cut may fail a publishing: {result:?}");
+    ledger
+}
+
+/// What is wrong on the disk that the next program finds.
+fn broken_promises(found: &CrashDisk, ledger: &Ledger) -> Vec<String> {
+    let durable = Durable::on(Arc::new(found.clone()), Path::new(ROOT));
+    durable.sweep(&Path::new(ROOT).join("incoming")).unwrap();
+    let files = found.files();
+    let mut broken = Vec::new();
+    for (path, version) in &ledger.acknowledged {
+        let allowed = &ledger.tried[path][*version..];
+        if !files.get(path).is_some_and(|bytes| allowed.contains(bytes)) {
+            broken.push(format!("{} was acknowledged and is lost", path.display()));
+        }
+    }
+    for (path, bytes) in &files {
+        if path.to_string_lossy().ends_with(PART_SUFFIX) {
+            broken.push(format!("{} was not swept", path.display()));
+        } else if !ledger.tried.get(path).is_some_and(|versions| versions.contains(bytes)) {
+            broken.push(format!("{} holds {} bytes that nobody published", path.display(), bytes.len()));
+        }
+    }
+    broken
+}
+
+/// Cuts the power everywhere; the broken promises found, each with where.
+fn search(disk: impl Fn() -> CrashDisk) -> Vec<String> {
+    let whole = disk();
+    publish_series(&whole);
+    let mut found = Vec::new();
+    for step in 0..=whole.steps() {
+        let cut = disk().cut_before(step);
+        let ledger = publish_series(&cut);
+        for outcome in Outcome::all() {
+            let broken = broken_promises(&cut.after_power_cut(outcome), &ledger);
+            found.extend(broken.into_iter().map(|promise| format!("cut before step {step}, {outcome:?}: {promise}")));
+        }
+    }
+    found
+}
+
+fn empty_disk() -> CrashDisk {
+    CrashDisk::with_folder(Path::new(ROOT))
+}
+
+#[test]
+fn no_cut_breaks_a_promise() {
+    let found = search(empty_disk);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn every_single_sync_is_needed() {
+    let whole = empty_disk();
+    publish_series(&whole);
+    assert!(whole.syncs() > 10, "the series has only {} syncs", whole.syncs());
+    for sync in 0..whole.syncs() {
+        // The first draft's folder holds nothing that was promised; only the drafts themselves, which may all go.
+        let is_incoming_folder = sync == 0;
+        let found = search(|| empty_disk().skip_sync(sync));
+        assert_eq!(found.is_empty(), is_incoming_folder, "leaving out sync {sync} of {} is not noticed", whole.syncs());
+    }
+}
+
+#[test]
+fn an_existing_file_is_settled_by_the_next_process() {
+    let path = Path::new(ROOT).join("photos/one.jpg");
+    let first = empty_disk();
+    let interrupted = Durable::on(Arc::new(first.clone()), Path::new(ROOT));
+    let mut draft = interrupted.draft(&Path::new(ROOT).join("photos")).unwrap();
+    draft.write_all(b"photo").unwrap();
+    // Cut before the last step, which forces the folder: the name is visible but not yet certain.
+    let cut = first.clone().cut_before(first.steps() + 2);
+    draft.publish(&path, IfExists::Refuse).unwrap_err();
+    let next = cut.after_power_cut(Outcome::Everything);
+    Durable::on(Arc::new(next.clone()), Path::new(ROOT)).settle(&path).unwrap();
+    assert_eq!(next.after_power_cut(Outcome::Nothing).files().get(&path).map(Vec::as_slice), Some(b"photo".as_slice()));
+}

@@ -1,0 +1,56 @@
+//! The same promises on the machine's own file system, as far as they can be seen without a power cut.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where its ground is missing")]
+
+use std::fs;
+use std::io::{self, Write};
+
+use tide_durable::{Durable, IfExists};
+
+#[test]
+fn a_published_file_is_whole_and_alone() {
+    let root = tempfile::tempdir().unwrap();
+    let durable = Durable::open(root.path()).unwrap();
+    let path = durable.root().join("photos/2026/one.jpg");
+    durable.publish(&path, b"photo", IfExists::Refuse).unwrap();
+    assert_eq!(durable.read(&path).unwrap(), b"photo");
+    assert_eq!(durable.list(path.parent().unwrap()).unwrap().len(), 1);
+}
+
+#[test]
+fn nothing_is_overwritten_unless_asked() {
+    let root = tempfile::tempdir().unwrap();
+    let durable = Durable::open(root.path()).unwrap();
+    let path = durable.root().join("one.jpg");
+    durable.publish(&path, b"first", IfExists::Refuse).unwrap();
+    let error = durable.publish(&path, b"second", IfExists::Refuse).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+    assert_eq!(durable.read(&path).unwrap(), b"first");
+    durable.publish(&path, b"third", IfExists::Replace).unwrap();
+    assert_eq!(durable.read(&path).unwrap(), b"third");
+    assert_eq!(durable.list(durable.root()).unwrap().len(), 1, "no unfinished file is left");
+}
+
+#[test]
+fn an_abandoned_draft_is_gone_and_an_interrupted_one_is_swept() {
+    let root = tempfile::tempdir().unwrap();
+    let durable = Durable::open(root.path()).unwrap();
+    let mut draft = durable.draft(durable.root()).unwrap();
+    draft.write_all(b"half").unwrap();
+    drop(draft);
+    assert_eq!(durable.list(durable.root()).unwrap().len(), 0);
+
+    fs::write(durable.root().join("77-0.part"), b"left by a power cut").unwrap();
+    fs::write(durable.root().join("kept.jpg"), b"photo").unwrap();
+    assert_eq!(durable.sweep(durable.root()).unwrap(), 1);
+    assert_eq!(durable.list(durable.root()).unwrap().len(), 1);
+    assert_eq!(durable.sweep(&durable.root().join("absent")).unwrap(), 0);
+}
+
+#[test]
+fn a_file_outside_the_folder_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let durable = Durable::open(&root.path().join("data")).unwrap();
+    let error = durable.publish(&root.path().join("elsewhere/x"), b"x", IfExists::Refuse).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+}
