@@ -83,6 +83,26 @@ impl Durable {
         }
     }
 
+    /// Creates `folder` and its parents up to the root where they are missing, and forces each one's name to the disk.
+    ///
+    /// # Errors
+    /// If a folder cannot be created or forced to the disk, or is not below the root.
+    pub fn ensure_folder(&self, folder: &Path) -> io::Result<()> {
+        if self.is_settled(folder) {
+            return Ok(());
+        }
+        if !folder.starts_with(&self.root) {
+            let message = format!("{} is not below {}", folder.display(), self.root.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        let parent = parent_of(folder)?;
+        self.ensure_folder(parent)?;
+        self.disk.create_folder(folder)?;
+        self.disk.sync_folder(parent)?;
+        self.lock_settled().insert(folder.to_owned());
+        Ok(())
+    }
+
     /// Makes sure that a file which is already in its place will stay there: for one found after an interruption, when it is
     /// not known how far its publishing went.
     ///
@@ -154,23 +174,6 @@ impl Durable {
         let mut bytes = Vec::new();
         self.disk.open(path)?.read_to_end(&mut bytes)?;
         Ok(bytes)
-    }
-
-    /// Creates `folder` and its parents up to the root where they are missing, and forces each one's name to the disk.
-    fn ensure_folder(&self, folder: &Path) -> io::Result<()> {
-        if self.is_settled(folder) {
-            return Ok(());
-        }
-        if !folder.starts_with(&self.root) {
-            let message = format!("{} is not below {}", folder.display(), self.root.display());
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-        }
-        let parent = parent_of(folder)?;
-        self.ensure_folder(parent)?;
-        self.disk.create_folder(folder)?;
-        self.disk.sync_folder(parent)?;
-        self.lock_settled().insert(folder.to_owned());
-        Ok(())
     }
 
     fn is_settled(&self, folder: &Path) -> bool {

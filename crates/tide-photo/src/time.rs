@@ -16,6 +16,9 @@ pub struct CapturedAt(Timestamp);
 const LAST_MICROS: i64 = 253_402_300_799_999_999;
 
 impl CapturedAt {
+    /// 1970-01-01T00:00:00Z: where clocks begin that have lost their time.
+    pub const EPOCH: Self = Self(Timestamp::UNIX_EPOCH);
+
     /// From microseconds since 1970 UTC; `None` before 1970 or after 9999.
     pub fn from_micros(micros: i64) -> Option<Self> {
         // jiff ends some hours before the year does, to leave room for every zone's offset.

@@ -1,0 +1,81 @@
+//! What the server knows, in SQL: photos, stations, operators, sessions. No SQL stands outside this folder.
+//!
+//! Reads go through a pool of connections, writes of photos through one writer that commits many at once.
+
+mod operators;
+mod photos;
+mod stations;
+mod writer;
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+
+pub use operators::{Operator, Role, StoredPassword};
+pub use photos::{NewPhoto, OldDoor, Origin, Page, PhotoFilter, PhotoRecord, Turn};
+pub use stations::{Station, StationTaken};
+pub use writer::{PhotoWriter, Recorded};
+
+/// Connections for reading. More only wait for the same two to four cores of a small server.
+const READERS: u32 = 8;
+
+/// How long a statement waits for another process's write (a command line beside a running server).
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The catalog could not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// The database refused, or is out of reach.
+    #[error("failed to use the catalog")]
+    Database(#[from] sqlx::Error),
+    /// The schema could not be brought up to date.
+    #[error("failed to bring the catalog's tables up to date")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// A value that no version of this program writes.
+    #[error("the catalog holds an impossible {0}; restore it from a backup")]
+    Impossible(&'static str),
+    /// The writer has stopped.
+    #[error("the catalog's writer has stopped")]
+    WriterStopped,
+}
+
+/// The catalog of one server. Clones share its connections.
+#[derive(Clone)]
+pub struct Catalog {
+    pool: SqlitePool,
+}
+
+impl Catalog {
+    /// Opens the catalog in `file`, creating it or bringing its tables up to date.
+    ///
+    /// # Errors
+    /// If the file cannot be opened or is no catalog of this or an earlier version.
+    pub async fn open(file: &Path) -> Result<Self, CatalogError> {
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // A receipt is a promise: a commit must be on the disk, not only in the kernel.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        let pool = SqlitePoolOptions::new().max_connections(READERS).connect_with(options).await?;
+        sqlx::migrate!("./migrations").run(&pool).await?;
+        Ok(Self { pool })
+    }
+
+    /// Whether the catalog can be read at this moment.
+    ///
+    /// # Errors
+    /// If it cannot.
+    pub async fn answers(&self) -> Result<(), CatalogError> {
+        sqlx::query("select id from photo limit 1").fetch_optional(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Closes every connection, folding the write-ahead log into the file.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}

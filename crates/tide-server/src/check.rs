@@ -1,0 +1,159 @@
+//! `tide-server check`: every row of the catalog has its intact bytes, and all bytes have their row.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use tide_durable::PART_SUFFIX;
+
+use crate::catalog::{Catalog, PhotoRecord};
+use crate::config::Settings;
+use crate::photo_store::{PhotoStore, digest_of_file};
+use crate::serve::{open_catalog, open_data_folder};
+
+/// Rows read at a time.
+const CHUNK_PHOTOS: u32 = 1_000;
+
+/// How thorough.
+#[derive(Args)]
+pub struct CheckOptions {
+    /// Read every photo and compare its digest, instead of only its length.
+    #[arg(long)]
+    read: bool,
+    /// Print the findings as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was found.
+#[derive(Debug, Default, Serialize)]
+pub struct Findings {
+    /// Rows looked at.
+    pub photos: u64,
+    /// Rows whose bytes are not there.
+    pub missing: Vec<String>,
+    /// Rows whose bytes are others.
+    pub damaged: Vec<String>,
+    /// Bytes without a row: their station was never given a receipt and offers them again.
+    pub unlisted: Vec<String>,
+}
+
+impl Findings {
+    /// Whether nothing is wrong.
+    pub fn is_clean(&self) -> bool {
+        self.missing.is_empty() && self.damaged.is_empty() && self.unlisted.is_empty()
+    }
+}
+
+/// Checks a data folder, beside a running server or alone, and prints what it found.
+///
+/// # Errors
+/// If the data folder cannot be read.
+pub async fn check(settings: &Settings, options: &CheckOptions) -> anyhow::Result<ExitCode> {
+    let durable = open_data_folder(settings)?;
+    let catalog = open_catalog(&durable).await?;
+    let store = PhotoStore::look(durable);
+    let findings = examine(&catalog, &store, options.read).await?;
+    catalog.close().await;
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&findings)?);
+    } else {
+        print(&findings);
+    }
+    Ok(if findings.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Compares catalog and store in both directions.
+///
+/// # Errors
+/// If either cannot be read.
+pub async fn examine(catalog: &Catalog, store: &PhotoStore, read: bool) -> anyhow::Result<Findings> {
+    let mut findings = Findings::default();
+    // Files first: one that arrives while the check runs then has its row by the time the rows are read.
+    let files = all_files(&store.folder())?;
+    let progress = progress_bar(catalog.photo_count().await? + files.len() as u64);
+    let mut last_id = 0;
+    loop {
+        let rows = catalog.photos_after(last_id, CHUNK_PHOTOS).await?;
+        let Some(last) = rows.last() else { break };
+        last_id = last.id;
+        for row in &rows {
+            examine_row(row, store, read, &mut findings)?;
+            progress.inc(1);
+        }
+    }
+    for file in files {
+        let key = store.key_of(&file);
+        if !catalog.knows_store_key(&key).await? {
+            findings.unlisted.push(key);
+        }
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    Ok(findings)
+}
+
+fn examine_row(row: &PhotoRecord, store: &PhotoStore, read: bool, findings: &mut Findings) -> io::Result<()> {
+    let photo = &row.photo;
+    let path = store.path(&photo.store_key);
+    findings.photos += 1;
+    match fs::metadata(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => findings.missing.push(photo.store_key.clone()),
+        Err(error) => return Err(error),
+        Ok(found) => {
+            let is_intact = found.len() == photo.size_bytes && (!read || digest_of_file(&path)? == photo.digest);
+            if !is_intact {
+                findings.damaged.push(photo.store_key.clone());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Every file below a folder.
+fn all_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut folders = VecDeque::from([folder.to_owned()]);
+    while let Some(folder) = folders.pop_front() {
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                folders.push_back(entry.path());
+            } else if !entry.file_name().to_string_lossy().ends_with(PART_SUFFIX) {
+                files.push(entry.path());
+            }
+        }
+    }
+    Ok(files)
+}
+
+fn progress_bar(length: u64) -> ProgressBar {
+    let bar = ProgressBar::new(length);
+    if let Ok(style) = ProgressStyle::with_template("checking {bar:40} {pos}/{len}, {eta} left") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn print(findings: &Findings) {
+    for (keys, problem) in [
+        (&findings.missing, "is in the catalog, but its bytes are missing"),
+        (&findings.damaged, "has other bytes than the catalog says"),
+        (&findings.unlisted, "is not in the catalog; its station still holds it and offers it again"),
+    ] {
+        for key in keys {
+            println!("{key} {problem}");
+        }
+    }
+    let wrong = findings.missing.len() + findings.damaged.len() + findings.unlisted.len();
+    println!("{} photos checked, {wrong} problems", findings.photos);
+}

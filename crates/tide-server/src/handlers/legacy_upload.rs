@@ -1,0 +1,89 @@
+//! `POST /upload`: the old devices' form, a second thin door to the same steps. Its answers are the prototype's words.
+
+use axum::extract::multipart::Multipart;
+use axum::extract::{FromRequest, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use tide_photo::{CapturedAt, ClockQuality};
+
+use super::put_photo::{cut_off, read_limited, receive_image, refuse_by_length};
+use crate::app::{App, now};
+use crate::catalog::{OldDoor, Origin, Station};
+use crate::ingest::{Description, ReceivedImage};
+use crate::refusal::Refusal;
+use crate::station_auth::UploadingStation;
+
+/// Longest timestamp read, in bytes; the prototype's have at most 32.
+const MAX_TIMESTAMP_BYTES: usize = 1_024;
+
+/// What the prototype answers to a form that lacks a field.
+const MISSING: &str = "Missing image or timestamp";
+
+/// Stores a photo of an old device.
+pub async fn upload(State(app): State<App>, UploadingStation(station): UploadingStation, request: Request) -> Response {
+    match store(&app, station, request).await {
+        Ok(()) => (StatusCode::OK, "Uploaded").into_response(),
+        Err(refusal) => {
+            refusal.log();
+            refusal.with_headers((refusal.status().0, refusal.message()).into_response())
+        }
+    }
+}
+
+async fn store(app: &App, station: Station, request: Request) -> Result<(), Refusal> {
+    refuse_by_length(request.headers(), &app.ingest)?;
+    let missing = || Refusal::Form(MISSING.to_owned());
+    // A request that is no multipart form has neither field.
+    let form = Multipart::from_request(request, &()).await.map_err(|_| missing())?;
+    let (image, timestamp) = read_form(app, form).await?;
+    let (image, timestamp) = image.zip(timestamp).ok_or_else(missing)?;
+    let received_at = now();
+    let claim = app.ingest.claim(&station, image.digest)?;
+    app.ingest.accept(&claim, station, image, describe(timestamp, received_at), received_at).await?;
+    Ok(())
+}
+
+/// The two fields in any order; others are passed over. The client's file name is never read.
+async fn read_form(app: &App, mut form: Multipart) -> Result<(Option<ReceivedImage>, Option<String>), Refusal> {
+    let (mut image, mut timestamp) = (None, None);
+    while let Some(field) = form.next_field().await.map_err(cut_off)? {
+        match field.name() {
+            Some("image") => image = Some(receive_image(&app.ingest, field).await?),
+            Some("timestamp") => {
+                let text = read_limited(field, MAX_TIMESTAMP_BYTES).await?;
+                timestamp = Some(String::from_utf8_lossy(&text).into_owned());
+            }
+            _ => (),
+        }
+    }
+    Ok((image, timestamp))
+}
+
+/// The old device's clock is nobody's to vouch for, and its words may be no time at all: then the moment of arrival has to do,
+/// and the words are kept as text.
+fn describe(timestamp: String, received_at: CapturedAt) -> Description {
+    let (captured_at, client_timestamp) = match CapturedAt::parse_lenient(&timestamp) {
+        Ok(captured_at) => (captured_at, None),
+        Err(_) => (received_at, Some(timestamp)),
+    };
+    let origin = Origin::OldDoor(OldDoor { client_timestamp });
+    Description { captured_at, clock: ClockQuality::unsynchronised(), origin }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_are_no_time_are_kept_as_text() {
+        let arrival: CapturedAt = "2026-01-01T00:00:00Z".parse().unwrap();
+        let told = describe("2025-06-01T10:00:00+03:00".to_owned(), arrival);
+        assert_eq!(told.captured_at.to_string(), "2025-06-01T07:00:00.000Z");
+        assert_eq!(told.origin, Origin::OldDoor(OldDoor { client_timestamp: None }));
+        let script = "<script>alert(1)</script>";
+        let told = describe(script.to_owned(), arrival);
+        assert_eq!(told.captured_at, arrival);
+        assert_eq!(told.origin, Origin::OldDoor(OldDoor { client_timestamp: Some(script.to_owned()) }));
+        assert_eq!(told.clock, ClockQuality::unsynchronised());
+    }
+}

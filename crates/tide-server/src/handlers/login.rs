@@ -1,0 +1,151 @@
+//! `/login` and `/logout`.
+
+use askama::Template;
+use axum::Form;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum_extra::extract::CookieJar;
+use axum_extra::extract::cookie::{Cookie, SameSite};
+use serde::Deserialize;
+
+use super::{LoggedIn, PageError};
+use crate::app::{App, now};
+use crate::catalog::Operator;
+use crate::secret::{Secret, SecretHash};
+
+/// Name of the session's cookie. The prefix makes browsers refuse it without `Secure`, with a domain, or with another path.
+pub const SESSION_COOKIE: &str = "__Host-tide";
+
+/// Life of a session in days.
+const SESSION_DAYS: i64 = 14;
+
+/// Longest name and password looked at, in bytes: hashing more would be work for nothing.
+const MAX_CREDENTIAL_BYTES: usize = 1_024;
+
+/// Where to go after logging in.
+#[derive(Deserialize)]
+pub struct Next {
+    #[serde(default)]
+    next: String,
+}
+
+/// The prototype's form fields.
+#[derive(Deserialize)]
+pub struct Credentials {
+    username: String,
+    password: String,
+}
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct LoginPage<'a> {
+    operator: Option<Operator>,
+    username: &'a str,
+    next: &'a str,
+    refused: bool,
+}
+
+/// Shows the form, or goes on if somebody is logged in.
+///
+/// # Errors
+/// See [`PageError`].
+pub async fn form(Query(Next { next }): Query<Next>, operator: Option<LoggedIn>) -> Result<Response, PageError> {
+    if operator.is_some() {
+        return Ok(Redirect::to(own_path(&next)).into_response());
+    }
+    Ok(Html(page("", &next, false).render()?).into_response())
+}
+
+/// Checks the password and opens a session.
+///
+/// # Errors
+/// See [`PageError`].
+pub async fn log_in(
+    State(app): State<App>,
+    Query(Next { next }): Query<Next>,
+    jar: CookieJar,
+    Form(Credentials { username, password }): Form<Credentials>,
+) -> Result<Response, PageError> {
+    let Some(operator) = check(&app, &username, password).await? else {
+        tracing::warn!("a login was refused");
+        let html = page(&username, &next, true).render()?;
+        return Ok((StatusCode::UNAUTHORIZED, Html(html)).into_response());
+    };
+    let (secret, now) = (Secret::random(), now());
+    app.catalog.open_session(&secret.hash(), &operator, now, session_end(now)).await?;
+    tracing::info!(operator = operator.name, "logged in");
+    Ok((jar.add(session_cookie(&secret)), Redirect::to(own_path(&next))).into_response())
+}
+
+/// Ends the session, in the catalog and in the browser.
+///
+/// # Errors
+/// See [`PageError`].
+pub async fn log_out(State(app): State<App>, jar: CookieJar) -> Result<Response, PageError> {
+    if let Some(cookie) = jar.get(SESSION_COOKIE) {
+        app.catalog.close_session(&SecretHash::of(cookie.value())).await?;
+    }
+    let mut removal = Cookie::build((SESSION_COOKIE, "")).path("/").secure(true).build();
+    removal.make_removal();
+    Ok((jar.add(removal), Redirect::to("/login")).into_response())
+}
+
+async fn check(app: &App, username: &str, password: String) -> Result<Option<Operator>, PageError> {
+    if username.len() > MAX_CREDENTIAL_BYTES || password.len() > MAX_CREDENTIAL_BYTES {
+        return Ok(None);
+    }
+    let (operator, hash) = match app.catalog.stored_password(username).await? {
+        Some(stored) => (Some(stored.operator), Some(stored.password_hash)),
+        None => (None, None),
+    };
+    let matches = app.passwords.matches(password, hash).await?;
+    Ok(operator.filter(|_| matches))
+}
+
+fn page<'a>(username: &'a str, next: &'a str, refused: bool) -> LoginPage<'a> {
+    LoginPage { operator: None, username, next: own_path(next), refused }
+}
+
+fn session_cookie(secret: &Secret) -> Cookie<'static> {
+    Cookie::build((SESSION_COOKIE, secret.reveal().to_owned()))
+        .path("/")
+        .secure(true)
+        .http_only(true)
+        .same_site(SameSite::Lax)
+        .max_age(time::Duration::days(SESSION_DAYS))
+        .build()
+}
+
+fn session_end(now: tide_photo::CapturedAt) -> tide_photo::CapturedAt {
+    let end_us = now.as_micros() + SESSION_DAYS * 24 * 60 * 60 * 1_000_000;
+    tide_photo::CapturedAt::from_micros(end_us).unwrap_or(now)
+}
+
+/// Only paths of this server are gone to: a link must not lead a freshly logged-in operator to a copy of this page.
+fn own_path(next: &str) -> &str {
+    let is_own = next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\r', '\n', '\t']);
+    if is_own { next } else { "/gallery" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_leads_only_to_our_own_pages() {
+        assert_eq!(own_path("/photo/7?x=1"), "/photo/7?x=1");
+        for foreign in ["", "//evil.example", "https://evil.example", "/\\evil.example", "gallery", "/\t/evil.example"] {
+            assert_eq!(own_path(foreign), "/gallery", "{foreign}");
+        }
+    }
+
+    #[test]
+    fn the_cookie_stays_on_this_host_and_out_of_scripts() {
+        let cookie = session_cookie(&Secret::random()).to_string();
+        for word in ["__Host-tide=", "HttpOnly", "Secure", "SameSite=Lax", "Path=/", "Max-Age=1209600"] {
+            assert!(cookie.contains(word), "{word} in {cookie}");
+        }
+        assert!(!cookie.contains("Domain"));
+    }
+}

@@ -1,0 +1,15 @@
+//! What the server answers: one file per feature.
+
+pub mod assets;
+pub mod gallery;
+pub mod health;
+pub mod images;
+pub mod legacy_upload;
+pub mod login;
+pub mod photo_page;
+pub mod photos_json;
+pub mod put_photo;
+
+mod page;
+
+pub use page::{LoggedIn, PageError};

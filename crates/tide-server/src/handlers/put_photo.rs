@@ -1,0 +1,141 @@
+//! `PUT /api/v1/photos/{sha256}`: a station offers a photo with its manifest.
+
+use axum::Json;
+use axum::extract::multipart::{Field, Multipart, MultipartError};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_LENGTH;
+use axum::http::HeaderMap;
+use tide_photo::manifest::MAX_MANIFEST_BYTES;
+use tide_photo::wire::{IMAGE_PART, MANIFEST_PART};
+use tide_photo::{Digest, Hasher, Holding, Manifest, Receipt};
+
+use crate::app::{App, now};
+use crate::catalog::{Origin, Station};
+use crate::ingest::{Description, Ingest, IngestError, ReceivedImage};
+use crate::refusal::Refusal;
+use crate::station_auth::TokenStation;
+
+/// Bytes of a request that are not the photo: the manifest and the multipart form's own lines.
+const FORM_BYTES: u64 = MAX_MANIFEST_BYTES as u64 + 4 * 1_024;
+
+/// Stores a photo once; the answer is its receipt, 201 if it is new and 200 if it was held already.
+///
+/// # Errors
+/// See [`Refusal`].
+pub async fn put_photo(
+    State(app): State<App>,
+    TokenStation(station): TokenStation,
+    Path(sha256): Path<String>,
+    headers: HeaderMap,
+    mut form: Multipart,
+) -> Result<(StatusCode, Json<Receipt>), Refusal> {
+    refuse_by_length(&headers, &app.ingest)?;
+    let digest: Digest = sha256.parse().map_err(|error| Refusal::field("sha256", format!("{error}")))?;
+    let manifest = read_manifest(&mut form).await?;
+    check_manifest(&manifest, &station, digest)?;
+    let image = next_part(&mut form, IMAGE_PART).await?;
+    let claim = app.ingest.claim(&station, digest)?;
+    if let Some(receipt) = app.ingest.held(&station, digest).await? {
+        check_digest(digest, digest_of(image, app.ingest.max_photo_bytes()).await?)?;
+        return Ok((StatusCode::OK, Json(receipt)));
+    }
+    let image = receive_image(&app.ingest, image).await?;
+    check_digest(digest, image.digest)?;
+    if image.size_bytes != manifest.size_bytes {
+        return Err(Refusal::field("size_bytes", format!("the image has {} bytes", image.size_bytes)));
+    }
+    let receipt = app.ingest.accept(&claim, station, image, describe(manifest), now()).await?;
+    let status = if receipt.holding == Holding::Stored { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(receipt)))
+}
+
+/// A request that says itself that it is too long is refused before its body is read.
+pub(super) fn refuse_by_length(headers: &HeaderMap, ingest: &Ingest) -> Result<(), Refusal> {
+    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > ingest.max_photo_bytes().saturating_add(FORM_BYTES)) {
+        return Err(IngestError::TooLarge { limit_bytes: ingest.max_photo_bytes() }.into());
+    }
+    Ok(())
+}
+
+/// The photo of a multipart field, whole and checked.
+pub(super) async fn receive_image(ingest: &Ingest, mut field: Field<'_>) -> Result<ReceivedImage, Refusal> {
+    let mut body = ingest.receive();
+    while let Some(bytes) = field.chunk().await.map_err(cut_off)? {
+        body.push(&bytes).await?;
+    }
+    Ok(body.finish()?)
+}
+
+/// A multipart field's text, refused as soon as it is longer than `limit_bytes`.
+pub(super) async fn read_limited(mut field: Field<'_>, limit_bytes: usize) -> Result<Vec<u8>, Refusal> {
+    let mut text = Vec::new();
+    while let Some(bytes) = field.chunk().await.map_err(cut_off)? {
+        if text.len() + bytes.len() > limit_bytes {
+            return Err(IngestError::TooLarge { limit_bytes: limit_bytes as u64 }.into());
+        }
+        text.extend_from_slice(&bytes);
+    }
+    Ok(text)
+}
+
+/// The connection broke, or what came is no multipart form.
+pub(super) fn cut_off(_: MultipartError) -> Refusal {
+    IngestError::CutOff.into()
+}
+
+async fn read_manifest(form: &mut Multipart) -> Result<Manifest, Refusal> {
+    let part = next_part(form, MANIFEST_PART).await?;
+    let json = read_limited(part, MAX_MANIFEST_BYTES).await?;
+    Ok(Manifest::from_json(&json)?)
+}
+
+/// The parts have a fixed order, so that the manifest can be judged before the photo is read.
+async fn next_part<'a>(form: &'a mut Multipart, name: &str) -> Result<Field<'a>, Refusal> {
+    let field = form.next_field().await.map_err(cut_off)?;
+    field.filter(|field| field.name() == Some(name)).ok_or_else(|| {
+        Refusal::Form(format!("the form has two parts: first `{MANIFEST_PART}`, then `{IMAGE_PART}`; `{name}` is missing"))
+    })
+}
+
+fn check_manifest(manifest: &Manifest, station: &Station, digest: Digest) -> Result<(), Refusal> {
+    if manifest.station != station.name {
+        return Err(Refusal::OtherStation { token: station.name.clone(), manifest: manifest.station.clone() });
+    }
+    if manifest.digest != digest {
+        return Err(Refusal::field("digest", "the manifest's digest is not the one in the address"));
+    }
+    Ok(())
+}
+
+fn check_digest(expected: Digest, found: Digest) -> Result<(), Refusal> {
+    if found == expected { Ok(()) } else { Err(IngestError::OtherBytes { expected, found }.into()) }
+}
+
+/// A repeat is read without being written: only its digest counts.
+async fn digest_of(mut field: Field<'_>, limit_bytes: u64) -> Result<Digest, Refusal> {
+    let mut hasher = Hasher::default();
+    let mut size_bytes = 0;
+    while let Some(bytes) = field.chunk().await.map_err(cut_off)? {
+        size_bytes += bytes.len() as u64;
+        if size_bytes > limit_bytes {
+            return Err(IngestError::TooLarge { limit_bytes }.into());
+        }
+        hasher.update(&bytes);
+    }
+    Ok(hasher.finish())
+}
+
+fn describe(manifest: Manifest) -> Description {
+    Description {
+        captured_at: manifest.captured_at,
+        clock: manifest.clock,
+        origin: Origin::Manifest {
+            sequence: manifest.sequence,
+            boot_id: manifest.boot_id,
+            monotonic_us: manifest.monotonic_us,
+            camera: manifest.camera,
+        },
+    }
+}

@@ -1,0 +1,164 @@
+//! Steps 6 to 9 of a photo's path: receive, check, keep, record, answer. Every door of the server leads through here.
+
+mod body;
+mod claims;
+pub mod linger;
+
+use std::io;
+use std::sync::Arc;
+
+use tide_photo::jpeg::JpegError;
+use tide_photo::{CapturedAt, ClockQuality, Digest, Holding, Receipt};
+
+pub use body::{ImageBody, ReceivedImage};
+pub use claims::{Claim, Claims};
+
+use crate::catalog::{Catalog, CatalogError, NewPhoto, Origin, PhotoWriter, Recorded, Station};
+use crate::photo_store::PhotoStore;
+use crate::thumbnails::Thumbnailer;
+
+/// Takes photos in. Clones share everything.
+#[derive(Clone)]
+pub struct Ingest {
+    store: PhotoStore,
+    catalog: Catalog,
+    writer: PhotoWriter,
+    thumbnailer: Thumbnailer,
+    claims: Arc<Claims>,
+    max_photo_bytes: u64,
+}
+
+/// Why a photo was not taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// The bytes are not one whole JPEG.
+    #[error(transparent)]
+    Jpeg(#[from] JpegError),
+    /// More bytes than this server takes.
+    #[error("the photo is larger than the {limit_bytes} bytes that this server takes")]
+    TooLarge {
+        /// The setting `max_photo_bytes`.
+        limit_bytes: u64,
+    },
+    /// The bytes have another digest than was said.
+    #[error("the digest of the bytes received is {found}, not {expected}")]
+    OtherBytes {
+        /// What the client said.
+        expected: Digest,
+        /// What arrived.
+        found: Digest,
+    },
+    /// Another request is bringing the same photo at this moment.
+    #[error("the same photo is being received over another connection")]
+    InProgress,
+    /// The client's bytes stopped coming.
+    #[error("the upload was cut off")]
+    CutOff,
+    /// The disk refused.
+    #[error("failed to keep the photo")]
+    Disk(#[from] io::Error),
+    /// The catalog refused.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+/// What is said about a photo apart from its bytes.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// Moment of exposure.
+    pub captured_at: CapturedAt,
+    /// How surely.
+    pub clock: ClockQuality,
+    /// Through which door it came.
+    pub origin: Origin,
+}
+
+impl Ingest {
+    /// Puts the parts together.
+    pub fn new(
+        store: PhotoStore,
+        catalog: Catalog,
+        writer: PhotoWriter,
+        thumbnailer: Thumbnailer,
+        max_photo_bytes: u64,
+    ) -> Self {
+        Self { store, catalog, writer, thumbnailer, claims: Arc::default(), max_photo_bytes }
+    }
+
+    /// Largest photo taken, in bytes.
+    pub fn max_photo_bytes(&self) -> u64 {
+        self.max_photo_bytes
+    }
+
+    /// Reserves a photo for one request, so that two that bring the same cannot meet in the store.
+    ///
+    /// # Errors
+    /// [`IngestError::InProgress`] if another request has it.
+    pub fn claim(&self, station: &Station, digest: Digest) -> Result<Claim, IngestError> {
+        Claims::claim(&self.claims, station.id, digest).ok_or(IngestError::InProgress)
+    }
+
+    /// Begins to take in the bytes of a photo.
+    pub fn receive(&self) -> ImageBody {
+        ImageBody::new(self.store.clone(), self.max_photo_bytes)
+    }
+
+    /// The receipt for a photo that is held already.
+    ///
+    /// # Errors
+    /// If the catalog cannot answer.
+    pub async fn held(&self, station: &Station, digest: Digest) -> Result<Option<Receipt>, IngestError> {
+        let recorded = self.catalog.held_photo(station, &digest).await?;
+        Ok(recorded.map(|recorded| receipt(station, digest, recorded)))
+    }
+
+    /// Keeps and records a photo whose bytes are all here. `_claim` shows that the caller has reserved it.
+    ///
+    /// # Errors
+    /// If disk or catalog refuse; nothing is promised then, and the station offers the photo again.
+    pub async fn accept(
+        &self,
+        _claim: &Claim,
+        station: Station,
+        image: ReceivedImage,
+        description: Description,
+        now: CapturedAt,
+    ) -> Result<Receipt, IngestError> {
+        let (digest, size_bytes, dimensions) = (image.digest, image.size_bytes, image.dimensions);
+        if let Some(receipt) = self.held(&station, digest).await? {
+            return Ok(receipt);
+        }
+        let (store, name, captured_at) = (self.store.clone(), station.name.clone(), description.captured_at);
+        let names = blocking(move || store.keep(image.into_incoming(&store)?, &name, captured_at, &digest)).await?;
+        let photo = NewPhoto {
+            station: station.clone(),
+            digest,
+            size_bytes,
+            dimensions,
+            captured_at: description.captured_at,
+            clock: description.clock,
+            received_at: now,
+            store_key: names.store_key.clone(),
+            file_name: names.file_name,
+            origin: description.origin,
+        };
+        let recorded = self.writer.record(photo).await?;
+        self.thumbnailer.prepare(names.store_key);
+        Ok(receipt(&station, digest, recorded))
+    }
+}
+
+fn receipt(station: &Station, digest: Digest, recorded: Recorded) -> Receipt {
+    Receipt {
+        digest,
+        station: station.name.clone(),
+        id: recorded.id,
+        holding: if recorded.is_new { Holding::Stored } else { Holding::AlreadyHeld },
+        received_at: recorded.received_at,
+    }
+}
+
+/// Runs work that waits for the disk where it holds up no other request.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}

@@ -1,0 +1,21 @@
+//! The server's program: receives photos from stations, keeps their bytes and what is known about them, and shows them to
+//! operators. `main` reads the command line; `serve` puts the parts together; `router` lists every address.
+
+pub mod app;
+pub mod catalog;
+pub mod certificate;
+pub mod check;
+pub mod commands;
+pub mod config;
+mod data_folder;
+pub mod first_start;
+pub mod handlers;
+pub mod ingest;
+pub mod passwords;
+pub mod photo_store;
+pub mod refusal;
+pub mod router;
+pub mod secret;
+pub mod serve;
+pub mod station_auth;
+pub mod thumbnails;

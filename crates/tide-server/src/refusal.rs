@@ -1,0 +1,126 @@
+//! What the server answers when it does not do what was asked. Each outcome has one status and one sentence; what went wrong
+//! inside is logged, not sent.
+
+use axum::Json;
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use tide_photo::jpeg::JpegError;
+use tide_photo::manifest::ManifestError;
+use tide_photo::{StationName, wire};
+
+use crate::catalog::CatalogError;
+use crate::ingest::IngestError;
+
+/// Seconds after which a client may try again when the server is at fault or busy.
+const RETRY_SECONDS: u32 = 5;
+
+/// Asks HTTP clients for a name and password, of which the password is the token.
+pub const ASK_FOR_TOKEN: &str = r#"Basic realm="Tide Recorder station", charset="UTF-8""#;
+
+/// Why a station's request was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// No token, or none that this server knows.
+    #[error("a station's token is needed; make one with `tide-server station add NAME`")]
+    NoToken,
+    /// A token of another station.
+    #[error("this token belongs to the station {token}, but the manifest says {manifest}")]
+    OtherStation {
+        /// Whose token it is.
+        token: StationName,
+        /// Whose photo it is said to be.
+        manifest: StationName,
+    },
+    /// The request does not have the form that it must have.
+    #[error("{0}")]
+    Form(String),
+    /// A field of the manifest is wrong.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The photo was not taken in.
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+    /// The catalog does not answer.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+impl Refusal {
+    /// A manifest's field that is wrong.
+    pub fn field(field: &str, reason: impl Into<String>) -> Self {
+        Self::Manifest(ManifestError { field: field.to_owned(), reason: reason.into() })
+    }
+
+    /// The status, and one stable word for programs.
+    pub fn status(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::NoToken => (StatusCode::UNAUTHORIZED, "no_token"),
+            Self::OtherStation { .. } => (StatusCode::FORBIDDEN, "other_station"),
+            Self::Form(_) => (StatusCode::BAD_REQUEST, "bad_form"),
+            Self::Manifest(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_manifest"),
+            Self::Ingest(error) => ingest_status(error),
+            Self::Catalog(_) => (StatusCode::SERVICE_UNAVAILABLE, "catalog_unavailable"),
+        }
+    }
+
+    /// The sentence for a person, without anything about the inside of the server.
+    pub fn message(&self) -> String {
+        match self {
+            Self::Ingest(IngestError::Disk(_)) => "the server's disk does not take photos at the moment; try again later".to_owned(),
+            Self::Catalog(_) | Self::Ingest(IngestError::Catalog(_)) => {
+                "the server's catalog does not answer at the moment; try again later".to_owned()
+            }
+            other => other.to_string(),
+        }
+    }
+
+    /// Notes what went wrong inside, where anything did.
+    pub fn log(&self) {
+        if let Self::Catalog(_) | Self::Ingest(IngestError::Disk(_) | IngestError::Catalog(_)) = self {
+            tracing::error!(error = self as &dyn std::error::Error, "failed to take a photo in");
+        }
+    }
+
+    /// Adds what the status needs beside itself: how to authenticate, when to come back.
+    pub fn with_headers(&self, mut response: Response) -> Response {
+        let status = response.status();
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(ASK_FOR_TOKEN));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::INSUFFICIENT_STORAGE {
+            response.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS.into());
+        }
+        response
+    }
+}
+
+fn ingest_status(error: &IngestError) -> (StatusCode, &'static str) {
+    match error {
+        IngestError::Jpeg(JpegError::Size { .. }) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unusable_size"),
+        IngestError::Jpeg(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_a_jpeg"),
+        IngestError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+        IngestError::OtherBytes { .. } => (StatusCode::CONFLICT, "other_bytes"),
+        IngestError::InProgress => (StatusCode::SERVICE_UNAVAILABLE, "in_progress"),
+        IngestError::CutOff => (StatusCode::BAD_REQUEST, "cut_off"),
+        IngestError::Disk(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+            (StatusCode::INSUFFICIENT_STORAGE, "disk_full")
+        }
+        IngestError::Disk(_) => (StatusCode::SERVICE_UNAVAILABLE, "disk_unavailable"),
+        IngestError::Catalog(_) => (StatusCode::SERVICE_UNAVAILABLE, "catalog_unavailable"),
+    }
+}
+
+/// The form of the new interface: JSON.
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        self.log();
+        let (status, error) = self.status();
+        let field = match &self {
+            Self::Manifest(error) => Some(error.field.clone()),
+            _ => None,
+        };
+        let body = wire::Refusal { error: error.to_owned(), message: self.message(), field };
+        self.with_headers((status, Json(body)).into_response())
+    }
+}

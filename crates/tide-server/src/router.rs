@@ -1,0 +1,67 @@
+//! Every address of the server, grouped by who calls it.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use axum::http::HeaderValue;
+use axum::middleware::from_fn;
+use axum::response::Redirect;
+use axum::routing::{get, post, put};
+use tide_photo::wire;
+use tower_http::csrf::CsrfLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use crate::app::App;
+use crate::handlers::{
+    PageError, assets, gallery, health, images, legacy_upload, login, photo_page, photos_json, put_photo,
+};
+use crate::ingest::linger::linger;
+
+/// Nothing but this server's own files, no script, no frame.
+const CONTENT_POLICY: &str = "default-src 'none'; img-src 'self'; style-src 'self'; form-action 'self'; \
+                              base-uri 'none'; frame-ancestors 'none'";
+
+/// Bytes of a person's form at most.
+const FORM_BYTES: usize = 16 * 1_024;
+
+/// Headers of every answer.
+const HEADERS: [(HeaderName, &str); 5] = [
+    (CONTENT_SECURITY_POLICY, CONTENT_POLICY),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (X_FRAME_OPTIONS, "DENY"),
+    (REFERRER_POLICY, "same-origin"),
+    // For all answers that do not say otherwise: pages show what only operators may see.
+    (CACHE_CONTROL, "no-store"),
+];
+
+/// The routes table.
+pub fn router(app: App) -> Router {
+    // A photo is limited while it is read, by the setting `max_photo_bytes`.
+    let stations = Router::new()
+        .route(wire::PHOTO_ROUTE, put(put_photo::put_photo))
+        .route("/upload", post(legacy_upload::upload))
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn(linger));
+
+    let people = Router::new()
+        .route("/", get(async || Redirect::to("/gallery")))
+        .route("/login", get(login::form).post(login::log_in))
+        .route("/logout", get(login::log_out).post(login::log_out))
+        .route("/gallery", get(gallery::gallery))
+        .route("/photo/{id}", get(photo_page::photo_page))
+        .route("/photos", get(photos_json::photos))
+        .route("/uploads/{filename}", get(images::photo))
+        .route("/thumbnails/{id}", get(images::thumbnail))
+        .route("/assets/{version}/{name}", get(assets::asset))
+        .layer(DefaultBodyLimit::max(FORM_BYTES))
+        .layer(CsrfLayer::new());
+
+    let probes = Router::new().route("/health", get(health::health));
+
+    let router = stations.merge(people).merge(probes).fallback(async || PageError::NotFound).with_state(app);
+    HEADERS.into_iter().fold(router, |router, (name, value)| {
+        router.layer(SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value)))
+    })
+}

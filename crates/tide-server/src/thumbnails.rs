@@ -1,0 +1,193 @@
+//! Small pictures for the gallery, made from the photos after their receipts, and made again where one is missing.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fast_image_resize::images::Image;
+use fast_image_resize::{PixelType, ResizeOptions, Resizer};
+use image::codecs::jpeg::JpegEncoder;
+use image::{DynamicImage, ExtendedColorType, GrayImage, ImageReader, RgbImage};
+use tide_durable::{Durable, IfExists};
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::photo_store::PhotoStore;
+
+/// Longer side of a thumbnail in pixels: sharp at 240 CSS pixels on a screen with two pixels to one.
+const LONGER_SIDE_PX: u32 = 480;
+
+/// JPEG quality; below it the water's texture turns to blocks.
+const QUALITY: u8 = 78;
+
+/// Photos that may wait for their thumbnail. One that finds the queue full gets it when somebody looks.
+const QUEUE_PHOTOS: usize = 1_024;
+
+/// Pictures decoded at the same time; each takes three bytes per pixel of memory.
+const DECODERS: usize = 2;
+
+/// Makes and keeps thumbnails. Clones share the queue.
+#[derive(Clone)]
+pub struct Thumbnailer {
+    makers: Arc<Makers>,
+    waiting: mpsc::Sender<String>,
+}
+
+struct Makers {
+    store: PhotoStore,
+    durable: Durable,
+    permits: Semaphore,
+}
+
+/// A photo of which there can be no thumbnail.
+#[derive(Debug, thiserror::Error)]
+pub enum ThumbnailError {
+    /// The JPEG cannot be decoded.
+    #[error("failed to decode the photo")]
+    Decode(#[from] image::ImageError),
+    /// It cannot be made smaller.
+    #[error("failed to scale the photo")]
+    Resize(#[from] fast_image_resize::ResizeError),
+    /// The disk refused.
+    #[error("failed to read the photo or write its thumbnail")]
+    Disk(#[from] io::Error),
+}
+
+impl Thumbnailer {
+    /// Starts making thumbnails of photos in `store`, below the same data folder.
+    pub fn start(store: PhotoStore, durable: Durable) -> Self {
+        let makers = Arc::new(Makers { store, durable, permits: Semaphore::new(DECODERS) });
+        let (waiting, mut queue) = mpsc::channel::<String>(QUEUE_PHOTOS);
+        let thumbnailer = Self { makers, waiting };
+        let makers = Arc::clone(&thumbnailer.makers);
+        tokio::spawn(async move {
+            while let Some(store_key) = queue.recv().await {
+                if let Err(error) = makers.ensure(&store_key).await {
+                    tracing::warn!(store_key, error = &error as &dyn std::error::Error, "there is no thumbnail");
+                }
+            }
+        });
+        thumbnailer
+    }
+
+    /// Asks for the thumbnail of a new photo; returns at once.
+    pub fn prepare(&self, store_key: String) {
+        // A full queue is no loss: `ensure` makes what is missing.
+        drop(self.waiting.try_send(store_key));
+    }
+
+    /// The thumbnail's file, made now if it is missing.
+    ///
+    /// # Errors
+    /// If the photo cannot be read or decoded.
+    pub async fn ensure(&self, store_key: &str) -> Result<PathBuf, ThumbnailError> {
+        self.makers.ensure(store_key).await
+    }
+}
+
+impl Makers {
+    async fn ensure(self: &Arc<Self>, store_key: &str) -> Result<PathBuf, ThumbnailError> {
+        let path = self.durable.root().join("thumbnails").join(store_key);
+        if tokio::fs::try_exists(&path).await? {
+            return Ok(path);
+        }
+        let _permit = self.permits.acquire().await.map_err(io::Error::other)?;
+        let (makers, photo) = (Arc::clone(self), self.store.path(store_key));
+        tokio::task::spawn_blocking(move || makers.make(&photo, &path).map(|()| path)).await.map_err(io::Error::other)?
+    }
+
+    fn make(&self, photo: &Path, path: &Path) -> Result<(), ThumbnailError> {
+        let jpeg = thumbnail(&std::fs::read(photo)?)?;
+        self.durable.publish(path, &jpeg, IfExists::Replace)?;
+        Ok(())
+    }
+}
+
+/// The thumbnail of a JPEG: the whole picture, at most [`LONGER_SIDE_PX`] pixels wide and high, never larger than the photo.
+///
+/// # Errors
+/// If the photo cannot be decoded.
+pub fn thumbnail(photo: &[u8]) -> Result<Vec<u8>, ThumbnailError> {
+    let mut reader = ImageReader::with_format(io::Cursor::new(photo), image::ImageFormat::Jpeg);
+    let mut limits = image::Limits::default();
+    limits.max_alloc = Some(tide_photo::jpeg::MAX_PIXELS * 4);
+    reader.limits(limits);
+    match reader.decode()? {
+        DynamicImage::ImageLuma8(grey) => scale(&grey, PixelType::U8, ExtendedColorType::L8),
+        other => scale_rgb(&other.into_rgb8()),
+    }
+}
+
+fn scale_rgb(picture: &RgbImage) -> Result<Vec<u8>, ThumbnailError> {
+    let (width, height) = fit(picture.width(), picture.height());
+    resize(picture.as_raw(), picture.dimensions(), (width, height), PixelType::U8x3, ExtendedColorType::Rgb8)
+}
+
+fn scale(picture: &GrayImage, pixel: PixelType, colour: ExtendedColorType) -> Result<Vec<u8>, ThumbnailError> {
+    let size = fit(picture.width(), picture.height());
+    resize(picture.as_raw(), picture.dimensions(), size, pixel, colour)
+}
+
+fn resize(
+    pixels: &[u8],
+    (width, height): (u32, u32),
+    (new_width, new_height): (u32, u32),
+    pixel: PixelType,
+    colour: ExtendedColorType,
+) -> Result<Vec<u8>, ThumbnailError> {
+    let source = fast_image_resize::images::ImageRef::new(width, height, pixels, pixel).map_err(io::Error::other)?;
+    let mut scaled = Image::new(new_width, new_height, pixel);
+    Resizer::new().resize(&source, &mut scaled, &ResizeOptions::default())?;
+    let mut jpeg = Vec::new();
+    JpegEncoder::new_with_quality(&mut jpeg, QUALITY).encode(scaled.buffer(), new_width, new_height, colour)?;
+    Ok(jpeg)
+}
+
+/// The size of a thumbnail.
+fn fit(width: u32, height: u32) -> (u32, u32) {
+    let longer = width.max(height);
+    if longer <= LONGER_SIDE_PX {
+        return (width, height);
+    }
+    let scaled = |side: u32| {
+        let side = u64::from(side) * u64::from(LONGER_SIDE_PX) / u64::from(longer);
+        u32::try_from(side).unwrap_or(LONGER_SIDE_PX).max(1)
+    };
+    (scaled(width), scaled(height))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn jpeg(picture: &DynamicImage) -> Vec<u8> {
+        let mut jpeg = Vec::new();
+        picture.write_with_encoder(JpegEncoder::new(&mut jpeg)).unwrap();
+        jpeg
+    }
+
+    fn size_of(jpeg: &[u8]) -> (u32, u32) {
+        let dimensions = tide_photo::jpeg::JpegCheck::of(jpeg).unwrap();
+        (dimensions.width, dimensions.height)
+    }
+
+    #[test]
+    fn the_whole_picture_is_kept_and_never_enlarged() {
+        assert_eq!(fit(4_056, 3_040), (480, 359));
+        assert_eq!(fit(480, 1_920), (120, 480));
+        assert_eq!(fit(320, 240), (320, 240));
+        assert_eq!(fit(10_000, 1), (480, 1));
+    }
+
+    #[test]
+    fn colour_and_grey_photos_become_small() {
+        for picture in [DynamicImage::new_rgb8(1_280, 720), DynamicImage::new_luma8(1_280, 720)] {
+            assert_eq!(size_of(&thumbnail(&jpeg(&picture)).unwrap()), (480, 270));
+        }
+    }
+
+    #[test]
+    fn bytes_that_only_look_like_a_jpeg_are_an_error() {
+        assert!(thumbnail(b"\xFF\xD8\xFF\xD9").is_err());
+        assert!(thumbnail(b"").is_err());
+    }
+}
