@@ -115,6 +115,15 @@ impl Durable {
         self.disk.sync_folder(folder)
     }
 
+    /// Gives a published file another name in the same folder, for good.
+    ///
+    /// # Errors
+    /// If it cannot be renamed, or the folder not forced to the disk.
+    pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.rename(from, to, IfExists::Replace)?;
+        self.disk.sync_folder(parent_of(to)?)
+    }
+
     /// Removes a file for good.
     ///
     /// # Errors

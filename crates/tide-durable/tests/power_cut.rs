@@ -1,7 +1,7 @@
 //! The power is cut before every step of a series of publishings, with every way that the disk may have dealt with what was
 //! still on its way; then each sync is left out once, and the same search must find the loss.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where its ground is missing")]
+#![expect(clippy::unwrap_used, reason = "a test ends where its ground is missing")]
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};

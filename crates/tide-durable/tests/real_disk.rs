@@ -1,7 +1,5 @@
 //! The same promises on the machine's own file system, as far as they can be seen without a power cut.
 
-#![expect(clippy::unwrap_used, reason = "a test ends where its ground is missing")]
-
 use std::fs;
 use std::io::{self, Write};
 

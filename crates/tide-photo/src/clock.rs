@@ -63,6 +63,12 @@ impl ClockQuality {
         Self { source: ClockSource::Unsynchronised, uncertainty_ms: None }
     }
 
+    /// The same clock read less exactly: `ms` more milliseconds either way.
+    #[must_use]
+    pub fn widened_by(self, ms: u32) -> Self {
+        Self { uncertainty_ms: self.uncertainty_ms.map(|known| known.saturating_add(ms)), ..self }
+    }
+
     /// Where the time came from.
     pub fn source(&self) -> ClockSource {
         self.source
@@ -120,6 +126,14 @@ mod tests {
         assert!(read(r#"{"source":"unsynchronised","uncertainty_ms":5}"#).is_err());
         assert!(read(r#"{"source":"sundial","uncertainty_ms":5}"#).is_err());
         assert!(read(r#"{"source":"gps","uncertainty_ms":-1}"#).is_err());
+    }
+
+    #[test]
+    fn a_less_exact_reading_widens_a_known_bound_only() {
+        let gps = ClockQuality::synchronised(ClockSource::Gps, 3).unwrap();
+        assert_eq!(gps.widened_by(4).uncertainty_ms(), Some(7));
+        assert_eq!(gps.widened_by(u32::MAX).uncertainty_ms(), Some(u32::MAX));
+        assert_eq!(ClockQuality::unsynchronised().widened_by(4), ClockQuality::unsynchronised());
     }
 
     #[test]

@@ -1,4 +1,13 @@
 //! The station's program: photographs the water when the schedule says so, describes each photo, keeps it in the spool, and
-//! offers it to the server until the server's receipt releases it.
+//! offers it to the server until the server's receipt releases it. `station` is where these meet.
 
+pub mod backoff;
+pub mod commands;
+pub mod config;
 pub mod devices;
+pub mod schedule;
+pub mod server_link;
+pub mod shot;
+pub mod spool;
+pub mod station;
+pub mod uploader;

@@ -76,7 +76,8 @@ impl CertificateFiles {
 
     fn read(certificate: &Path, key: &Path) -> anyhow::Result<Self> {
         let read = |path: &Path| {
-            std::fs::read_to_string(path).with_context(|| format!("failed to read the certificate file {}", path.display()))
+            std::fs::read_to_string(path)
+                .with_context(|| format!("failed to read the certificate file {}", path.display()))
         };
         Ok(Self { certificate_pem: read(certificate)?, key_pem: read(key)? })
     }
@@ -94,7 +95,9 @@ impl CertificateFiles {
             return Ok(Self { certificate_pem, key_pem: key_pem.clone() });
         }
         let key = match &kept_key {
-            Some(pem) => KeyPair::from_pem(pem).context("failed to read the kept key tls/key.pem; restore it from a backup")?,
+            Some(pem) => {
+                KeyPair::from_pem(pem).context("failed to read the kept key tls/key.pem; restore it from a backup")?
+            }
             None => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?,
         };
         let until = today + LIFE_DAYS.days();
@@ -142,7 +145,11 @@ fn names_of_host(settings: &Settings) -> BTreeSet<String> {
 /// Addresses of this host's interfaces, without loopback and link-local ones, which no station can use.
 pub fn own_addresses() -> Vec<IpAddr> {
     let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-    interfaces.iter().filter(|found| !found.is_loopback() && !found.is_link_local()).map(if_addrs::Interface::ip).collect()
+    interfaces
+        .iter()
+        .filter(|found| !found.is_loopback() && !found.is_link_local())
+        .map(if_addrs::Interface::ip)
+        .collect()
 }
 
 fn read_if_there(durable: &Durable, path: &Path) -> anyhow::Result<Option<String>> {

@@ -2,7 +2,7 @@
 
 use crate::app::now;
 use crate::catalog::{Catalog, Role};
-use crate::config::{Password, Settings};
+use crate::config::Settings;
 use crate::{passwords, secret};
 
 /// Makes the first admin if nobody can log in yet, with the password of the settings or a random one that is printed once.
@@ -16,7 +16,7 @@ pub async fn ensure_operator(catalog: &Catalog, settings: &Settings) -> anyhow::
         }
         return Ok(());
     }
-    let given = settings.admin_password.as_ref().map(|password| Password::reveal(password).to_owned());
+    let given = settings.admin_password.as_ref().map(|password| password.reveal().to_owned());
     let password = given.clone().unwrap_or_else(secret::readable_password);
     let added = catalog.add_operator(&settings.admin_user, Role::Admin, &passwords::hash(&password)?, now()).await?;
     if added.is_some() && given.is_none() {

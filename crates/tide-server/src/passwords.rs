@@ -3,8 +3,8 @@
 use std::io;
 
 use argon2::Argon2;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use tokio::sync::Semaphore;
 
 /// Checks at the same time: each takes 19 MiB and a core for some tens of milliseconds.

@@ -51,7 +51,10 @@ impl PhotoStore {
         let store = Self { durable };
         let swept = store.durable.sweep(&store.incoming_folder())?;
         if swept > 0 {
-            tracing::info!(files = swept, "removed uploads that an interruption had cut off; their stations still hold them");
+            tracing::info!(
+                files = swept,
+                "removed uploads that an interruption had cut off; their stations still hold them"
+            );
         }
         Ok(store)
     }

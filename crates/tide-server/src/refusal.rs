@@ -67,7 +67,9 @@ impl Refusal {
     /// The sentence for a person, without anything about the inside of the server.
     pub fn message(&self) -> String {
         match self {
-            Self::Ingest(IngestError::Disk(_)) => "the server's disk does not take photos at the moment; try again later".to_owned(),
+            Self::Ingest(IngestError::Disk(_)) => {
+                "the server's disk does not take photos at the moment; try again later".to_owned()
+            }
             Self::Catalog(_) | Self::Ingest(IngestError::Catalog(_)) => {
                 "the server's catalog does not answer at the moment; try again later".to_owned()
             }

@@ -4,13 +4,16 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
+/// How a secret begins: tools that search for leaked secrets know it by this, and no shell takes it for an option.
+const PREFIX: &str = "tide_";
+
 /// 256 random bits in text. Shown to whoever it is for and then forgotten.
 pub struct Secret(String);
 
 impl Secret {
     /// A new secret from the operating system's random numbers.
     pub fn random() -> Self {
-        Self(URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()))
+        Self(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())))
     }
 
     /// The text to hand over.
@@ -59,7 +62,7 @@ mod tests {
     #[test]
     fn a_secret_is_found_by_its_hash_and_never_repeats() {
         let secret = Secret::random();
-        assert_eq!(secret.reveal().len(), 43);
+        assert_eq!(secret.reveal().len(), 48);
         assert_eq!(SecretHash::of(secret.reveal()), secret.hash());
         assert_ne!(Secret::random().hash(), secret.hash());
         assert_ne!(readable_password(), readable_password());

@@ -63,7 +63,10 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
 /// If it cannot be created or written.
 pub fn open_data_folder(settings: &Settings) -> anyhow::Result<Durable> {
     Durable::open(&settings.data_dir).with_context(|| {
-        format!("failed to use the data folder {}; set TIDE_DATA_DIR to one that may be written", settings.data_dir.display())
+        format!(
+            "failed to use the data folder {}; set TIDE_DATA_DIR to one that may be written",
+            settings.data_dir.display()
+        )
     })
 }
 
@@ -81,8 +84,7 @@ async fn build(settings: &Settings, durable: Durable, catalog: Catalog) -> anyho
     let store = PhotoStore::open(durable.clone()).context("failed to open the photo store")?;
     let thumbnailer = Thumbnailer::start(store.clone(), durable);
     let writer = PhotoWriter::start(&catalog);
-    let ingest =
-        Ingest::new(store.clone(), catalog.clone(), writer, thumbnailer.clone(), settings.max_photo_bytes);
+    let ingest = Ingest::new(store.clone(), catalog.clone(), writer, thumbnailer.clone(), settings.max_photo_bytes);
     let passwords = Arc::new(Passwords::new()?);
     Ok(App { catalog, store, ingest, thumbnailer, passwords, anonymous_station })
 }

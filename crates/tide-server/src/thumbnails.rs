@@ -92,7 +92,9 @@ impl Makers {
         }
         let _permit = self.permits.acquire().await.map_err(io::Error::other)?;
         let (makers, photo) = (Arc::clone(self), self.store.path(store_key));
-        tokio::task::spawn_blocking(move || makers.make(&photo, &path).map(|()| path)).await.map_err(io::Error::other)?
+        tokio::task::spawn_blocking(move || makers.make(&photo, &path).map(|()| path))
+            .await
+            .map_err(io::Error::other)?
     }
 
     fn make(&self, photo: &Path, path: &Path) -> Result<(), ThumbnailError> {

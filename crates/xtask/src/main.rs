@@ -1,1 +1,34 @@
-fn main() {}
+//! The developer's verbs, one file or folder each. `cargo xtask --help` lists them.
+
+mod config;
+mod process;
+mod tools;
+mod verify;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", about)]
+struct Xtask {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Verify(verify::Arguments),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Xtask::parse().verb {
+        Verb::Verify(arguments) => verify::run(&arguments),
+    };
+    if let Err(error) = outcome {
+        eprintln!("{error:#}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}

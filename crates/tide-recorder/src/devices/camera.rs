@@ -7,8 +7,19 @@ use tide_photo::CapturedAt;
 pub struct Frame {
     /// The JPEG, byte for byte as it will be kept.
     pub jpeg: Vec<u8>,
-    /// The moment that the camera itself gives to this frame; `None` if it knows none, and the moment of the call counts.
-    pub exposed_at: Option<CapturedAt>,
+    /// When it was exposed.
+    pub moment: Moment,
+}
+
+/// What a camera knows of the moment of exposure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// Nothing but that it lies within the call.
+    DuringCall,
+    /// This moment of the station's own clock.
+    ByStationClock(CapturedAt),
+    /// This moment, as somebody else's clock once told it.
+    Told(CapturedAt),
 }
 
 /// Why there is no frame.
@@ -35,6 +46,9 @@ pub trait Camera: Send {
     /// # Errors
     /// See [`CameraError`].
     fn expose(&mut self, now: CapturedAt) -> Result<Frame, CameraError>;
+
+    /// The word by which the settings name this kind of camera.
+    fn kind(&self) -> &'static str;
 
     /// Whether the pictures are made up or recorded before, so that a pretended time does no harm.
     fn is_simulated(&self) -> bool {

@@ -89,10 +89,8 @@ impl Catalog {
             .bind(name)
             .fetch_optional(&self.pool)
             .await?;
-        row.map(|row| {
-            Ok(StoredPassword { operator: operator_in(&row)?, password_hash: row.try_get("password_hash")? })
-        })
-        .transpose()
+        row.map(|row| Ok(StoredPassword { operator: operator_in(&row)?, password_hash: row.try_get("password_hash")? }))
+            .transpose()
     }
 
     /// Opens a session until `expires_at`, and forgets those that have expired.

@@ -59,11 +59,13 @@ impl Catalog {
         name: &StationName,
         now: CapturedAt,
     ) -> Result<Option<Station>, CatalogError> {
-        sqlx::query("insert into station (name, is_anonymous, created_at) values ($1, 1, $2) on conflict (name) do nothing")
-            .bind(name.as_str())
-            .bind(now.as_micros())
-            .execute(&self.pool)
-            .await?;
+        sqlx::query(
+            "insert into station (name, is_anonymous, created_at) values ($1, 1, $2) on conflict (name) do nothing",
+        )
+        .bind(name.as_str())
+        .bind(now.as_micros())
+        .execute(&self.pool)
+        .await?;
         let id: Option<i64> = sqlx::query_scalar("select id from station where name = $1 and is_anonymous = 1")
             .bind(name.as_str())
             .fetch_optional(&self.pool)

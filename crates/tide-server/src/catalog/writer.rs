@@ -60,8 +60,7 @@ impl PhotoWriter {
 async fn write_all(pool: SqlitePool, mut waiting: mpsc::Receiver<Request>) {
     let mut batch = Vec::with_capacity(COMMIT_PHOTOS);
     while waiting.recv_many(&mut batch, COMMIT_PHOTOS).await > 0 {
-        let (photos, replies): (Vec<_>, Vec<_>) =
-            batch.drain(..).map(|request| (request.photo, request.reply)).unzip();
+        let (photos, replies): (Vec<_>, Vec<_>) = batch.drain(..).map(|request| (request.photo, request.reply)).unzip();
         let outcomes = commit(&pool, &photos).await;
         for (reply, outcome) in replies.into_iter().zip(outcomes) {
             // Who asked may have hung up; the photo is recorded all the same and the repeat will find it.

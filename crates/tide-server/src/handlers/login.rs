@@ -135,7 +135,8 @@ mod tests {
     #[test]
     fn a_login_leads_only_to_our_own_pages() {
         assert_eq!(own_path("/photo/7?x=1"), "/photo/7?x=1");
-        for foreign in ["", "//evil.example", "https://evil.example", "/\\evil.example", "gallery", "/\t/evil.example"] {
+        for foreign in ["", "//evil.example", "https://evil.example", "/\\evil.example", "gallery", "/\t/evil.example"]
+        {
             assert_eq!(own_path(foreign), "/gallery", "{foreign}");
         }
     }

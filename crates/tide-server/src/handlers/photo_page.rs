@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Html;
+use tide_photo::ClockSource;
 
 use super::{LoggedIn, PageError};
 use crate::app::App;

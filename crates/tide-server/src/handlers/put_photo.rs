@@ -3,9 +3,9 @@
 use axum::Json;
 use axum::extract::multipart::{Field, Multipart, MultipartError};
 use axum::extract::{Path, State};
+use axum::http::HeaderMap;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_LENGTH;
-use axum::http::HeaderMap;
 use tide_photo::manifest::MAX_MANIFEST_BYTES;
 use tide_photo::wire::{IMAGE_PART, MANIFEST_PART};
 use tide_photo::{Digest, Hasher, Holding, Manifest, Receipt};
@@ -95,7 +95,9 @@ async fn read_manifest(form: &mut Multipart) -> Result<Manifest, Refusal> {
 async fn next_part<'a>(form: &'a mut Multipart, name: &str) -> Result<Field<'a>, Refusal> {
     let field = form.next_field().await.map_err(cut_off)?;
     field.filter(|field| field.name() == Some(name)).ok_or_else(|| {
-        Refusal::Form(format!("the form has two parts: first `{MANIFEST_PART}`, then `{IMAGE_PART}`; `{name}` is missing"))
+        Refusal::Form(format!(
+            "the form has two parts: first `{MANIFEST_PART}`, then `{IMAGE_PART}`; `{name}` is missing"
+        ))
     })
 }
 

@@ -1,0 +1,85 @@
+//! What the recorder asks of the station's clock, and the kernel's answer.
+
+use std::fs;
+
+use rustix::time::{ClockId, clock_gettime};
+use tide_photo::{CapturedAt, ClockQuality};
+
+/// The station's clock.
+pub trait Clock: Send + Sync {
+    /// The time that the clock shows.
+    fn now(&self) -> CapturedAt;
+
+    /// How surely it shows the time at this moment.
+    fn quality(&self) -> ClockQuality;
+
+    /// Microseconds since the station was switched on, also while it slept. Never set, never stepped.
+    fn monotonic_us(&self) -> u64;
+
+    /// A name for the time since the station was switched on.
+    fn boot_id(&self) -> &str;
+}
+
+/// The kernel's clock, whose error the kernel itself keeps account of.
+pub struct KernelClock {
+    boot_id: String,
+}
+
+impl KernelClock {
+    /// The clock of this machine.
+    pub fn new() -> Self {
+        // Absent outside Linux, where only demos run.
+        let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        Self { boot_id: boot_id.trim().to_owned() }
+    }
+}
+
+impl Default for KernelClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for KernelClock {
+    fn now(&self) -> CapturedAt {
+        let now = clock_gettime(ClockId::Realtime);
+        let micros = now.tv_sec.saturating_mul(1_000_000).saturating_add(now.tv_nsec / 1_000);
+        CapturedAt::from_micros(micros).unwrap_or(CapturedAt::EPOCH)
+    }
+
+    fn quality(&self) -> ClockQuality {
+        super::adjtimex::clock_quality()
+    }
+
+    fn monotonic_us(&self) -> u64 {
+        #[cfg(target_os = "linux")]
+        let clock = ClockId::Boottime;
+        #[cfg(not(target_os = "linux"))]
+        let clock = ClockId::Monotonic;
+        let now = clock_gettime(clock);
+        u64::try_from(now.tv_sec.saturating_mul(1_000_000).saturating_add(now.tv_nsec / 1_000)).unwrap_or_default()
+    }
+
+    fn boot_id(&self) -> &str {
+        &self.boot_id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_answers() {
+        let clock = KernelClock::new();
+        let (earlier, later) = (clock.monotonic_us(), clock.monotonic_us());
+        assert!(later >= earlier);
+        // The day this was written.
+        assert!(clock.now() > "2026-11-22T00:00:00Z".parse().unwrap());
+        #[cfg(target_os = "linux")]
+        assert_eq!(clock.boot_id().len(), 36);
+        // Whatever the machine's state, source and bound belong together; both forms are legal.
+        let quality = clock.quality();
+        assert_eq!(quality.uncertainty_ms().is_none(), quality == ClockQuality::unsynchronised());
+    }
+}

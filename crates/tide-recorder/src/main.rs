@@ -1,0 +1,34 @@
+//! `tide-recorder`: see `tide-recorder --help`.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use tide_recorder::commands::{self, Command, CommandLine};
+use tide_recorder::config::Settings;
+use tide_recorder::station::Station;
+use tracing_subscriber::EnvFilter;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tide-recorder: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> anyhow::Result<()> {
+    let command_line = CommandLine::parse();
+    let settings = Settings::load()?;
+    let filter = EnvFilter::try_new(&settings.log).context("the setting `log` is no filter for tracing")?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // The first to ask decides; reqwest brings no cryptography of its own.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    match command_line.command {
+        Command::Run => Station::open(&settings)?.run(&settings).await,
+        Command::Shoot(options) => commands::shoot(&settings, &options),
+    }
+}

@@ -1,0 +1,187 @@
+//! The way to the server: one trusted certificate, one token, one photo per call.
+
+use std::time::Duration;
+
+use reqwest::header::RETRY_AFTER;
+use reqwest::multipart::{Form, Part};
+use reqwest::{Certificate, Client, Response, StatusCode, Url};
+use tide_photo::wire::{self, IMAGE_PART, MANIFEST_PART};
+use tide_photo::{Digest, Receipt};
+use tide_settings::Hidden;
+
+use crate::config::Server;
+use crate::shot::Shot;
+
+/// How long to wait for a connection.
+const CONNECT: Duration = Duration::from_secs(20);
+
+/// How long the connection may be silent: far more than a slow link needs between two packets, and than a server needs for its
+/// receipt.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// How long one photo may take: 5 MB at 64 kbit/s.
+const WHOLE: Duration = Duration::from_secs(900);
+
+/// Longest wait that a server may ask for, in seconds.
+const MAX_RETRY_AFTER_S: u64 = 3_600;
+
+/// A server that can be reached with this station's settings.
+pub struct ServerLink {
+    client: Client,
+    base: Url,
+    token: Hidden,
+}
+
+/// What became of an offer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Offer {
+    /// The server holds the photo.
+    Held(Receipt),
+    /// The server will never take this photo as it is.
+    Refused {
+        /// In the server's words.
+        reason: String,
+    },
+    /// Not now: no connection, no time, no token that the server knows.
+    Later {
+        /// For the log.
+        reason: String,
+        /// When the server wants to be asked again.
+        after: Option<Duration>,
+    },
+}
+
+/// Settings with which no server can be reached.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// Not an HTTPS address.
+    #[error("`server.url` must be an address like https://HOST:5000, not {0:?}")]
+    Url(String),
+    /// Not a certificate.
+    #[error(
+        "`server.certificate` must be the server's certificate in PEM form (`tide-server station add NAME --config` prints it)"
+    )]
+    Certificate(#[source] Option<reqwest::Error>),
+    /// The client cannot be made.
+    #[error("failed to prepare the connection to the server")]
+    Client(#[source] reqwest::Error),
+}
+
+impl ServerLink {
+    /// Prepares the way; connects to nothing yet.
+    ///
+    /// # Errors
+    /// If address or certificate cannot be used.
+    pub fn new(server: &Server) -> Result<Self, LinkError> {
+        let url: Option<Url> = server.url.parse().ok().filter(|url: &Url| url.scheme() == "https" && url.has_host());
+        let base = url.ok_or_else(|| LinkError::Url(server.url.clone()))?;
+        let trusted = Certificate::from_pem_bundle(server.certificate.as_bytes())
+            .map_err(|error| LinkError::Certificate(Some(error)))?;
+        if trusted.is_empty() {
+            return Err(LinkError::Certificate(None));
+        }
+        let client = Client::builder()
+            .tls_certs_only(trusted)
+            .https_only(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT)
+            .read_timeout(SILENCE)
+            .timeout(WHOLE)
+            .user_agent(concat!("tide-recorder/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(LinkError::Client)?;
+        Ok(Self { client, base, token: server.token.clone() })
+    }
+
+    /// Offers a photo.
+    pub async fn offer(&self, shot: Shot) -> Offer {
+        let (digest, station) = (shot.manifest.digest, shot.manifest.station.clone());
+        let response = match self.put(digest, shot).await {
+            Ok(response) => response,
+            Err(error) => return Offer::Later { reason: readable(&error), after: None },
+        };
+        let (status, after) = (response.status(), retry_after(&response));
+        let body = response.bytes().await.unwrap_or_default();
+        let offer = judge(status, after, &body);
+        match offer {
+            Offer::Held(receipt) if !receipt.releases(&station, &digest) => {
+                Offer::Later { reason: "the server's receipt is for another photo".to_owned(), after: None }
+            }
+            offer => offer,
+        }
+    }
+
+    async fn put(&self, digest: Digest, shot: Shot) -> Result<Response, reqwest::Error> {
+        let mut url = self.base.clone();
+        url.set_path(&wire::photo_path(&digest));
+        url.set_query(None);
+        let manifest = Part::bytes(shot.manifest.to_json()).mime_str("application/json")?;
+        let image = Part::bytes(shot.jpeg).file_name("photo.jpg").mime_str("image/jpeg")?;
+        let form = Form::new().part(MANIFEST_PART, manifest).part(IMAGE_PART, image);
+        self.client.put(url).bearer_auth(self.token.reveal()).multipart(form).send().await
+    }
+}
+
+fn retry_after(response: &Response) -> Option<Duration> {
+    let seconds: u64 = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds.min(MAX_RETRY_AFTER_S)))
+}
+
+/// What an answer means. A 4xx that speaks of the photo is final; one that speaks of the token or of the moment is not.
+fn judge(status: StatusCode, after: Option<Duration>, body: &[u8]) -> Offer {
+    let words = || match serde_json::from_slice::<wire::Refusal>(body) {
+        Ok(refusal) => format!("{}: {}", status.as_u16(), refusal.message),
+        Err(_) => format!("the server answered {status}"),
+    };
+    match status {
+        StatusCode::OK | StatusCode::CREATED => match serde_json::from_slice(body) {
+            Ok(receipt) => Offer::Held(receipt),
+            Err(_) => Offer::Later { reason: "the server's answer holds no receipt".to_owned(), after },
+        },
+        StatusCode::CONFLICT
+        | StatusCode::PAYLOAD_TOO_LARGE
+        | StatusCode::UNSUPPORTED_MEDIA_TYPE
+        | StatusCode::UNPROCESSABLE_ENTITY => Offer::Refused { reason: words() },
+        _ => Offer::Later { reason: words(), after },
+    }
+}
+
+/// An error with all its causes in one line, without the address, which the log has already.
+fn readable(error: &reqwest::Error) -> String {
+    let mut causes = Vec::new();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        causes.push(error.to_string());
+        cause = error.source();
+    }
+    causes.dedup();
+    if causes.is_empty() { error.to_string() } else { causes.join(": ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_receipt_releases_and_only_what_speaks_of_the_photo_is_final() {
+        let judged = |status: u16, body: &str| judge(StatusCode::from_u16(status).unwrap(), None, body.as_bytes());
+        let receipt = r#"{"digest":"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad","station":"pier-3",
+            "id":7,"holding":"already_held","received_at":"2026-05-31T18:00:00Z"}"#;
+        assert!(matches!(judged(200, receipt), Offer::Held(_)));
+        assert!(matches!(judged(201, receipt), Offer::Held(_)));
+        assert!(matches!(judged(200, "<html>Log in to this hotel's network</html>"), Offer::Later { .. }));
+        for status in [409, 413, 415, 422] {
+            assert!(matches!(judged(status, ""), Offer::Refused { .. }), "{status}");
+        }
+        for status in [204, 302, 400, 401, 403, 404, 408, 429, 500, 502, 503, 504, 507] {
+            assert!(matches!(judged(status, receipt), Offer::Later { .. }), "{status}");
+        }
+    }
+
+    #[test]
+    fn the_servers_words_are_passed_on() {
+        let body = r#"{"error":"not_a_jpeg","message":"the image is not a JPEG"}"#;
+        let reason = "415: the image is not a JPEG".to_owned();
+        assert_eq!(judge(StatusCode::UNSUPPORTED_MEDIA_TYPE, None, body.as_bytes()), Offer::Refused { reason });
+    }
+}

@@ -1,0 +1,137 @@
+//! One photo: exposed, and described by when, how surely and by whom it was taken.
+
+use tide_photo::{CapturedAt, ClockQuality, Digest, Manifest, StationName, manifest::MANIFEST_VERSION};
+
+use crate::devices::camera::{Camera, CameraError, Frame, Moment};
+use crate::devices::clock::Clock;
+
+/// A photo with its manifest, not yet in the spool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shot {
+    /// Its description.
+    pub manifest: Manifest,
+    /// Its bytes.
+    pub jpeg: Vec<u8>,
+}
+
+/// What the clock said around an exposure.
+#[derive(Debug, Clone)]
+struct Reading {
+    before: CapturedAt,
+    quality: ClockQuality,
+    monotonic_us: u64,
+    took_us: u64,
+    boot_id: String,
+}
+
+/// Takes a photo.
+///
+/// # Errors
+/// If the camera gives none.
+pub fn take(
+    camera: &mut dyn Camera,
+    clock: &dyn Clock,
+    station: &StationName,
+    sequence: u64,
+) -> Result<Shot, CameraError> {
+    let (before, quality, monotonic_us) = (clock.now(), clock.quality(), clock.monotonic_us());
+    let frame = camera.expose(before)?;
+    let took_us = clock.monotonic_us().saturating_sub(monotonic_us);
+    let reading = Reading { before, quality, monotonic_us, took_us, boot_id: clock.boot_id().to_owned() };
+    Ok(describe(frame, &reading, camera.kind(), station, sequence))
+}
+
+/// Takes a photo of a simulated camera as if at `pretended`; nobody vouches for that moment.
+///
+/// # Errors
+/// If the camera gives none.
+pub fn pretend(
+    camera: &mut dyn Camera,
+    clock: &dyn Clock,
+    station: &StationName,
+    sequence: u64,
+    pretended: CapturedAt,
+) -> Result<Shot, CameraError> {
+    let frame = camera.expose(pretended)?;
+    let reading = Reading {
+        before: pretended,
+        quality: ClockQuality::unsynchronised(),
+        monotonic_us: clock.monotonic_us(),
+        took_us: 0,
+        boot_id: clock.boot_id().to_owned(),
+    };
+    Ok(describe(frame, &reading, camera.kind(), station, sequence))
+}
+
+fn describe(frame: Frame, reading: &Reading, camera: &str, station: &StationName, sequence: u64) -> Shot {
+    let (captured_at, clock, monotonic_us) = match frame.moment {
+        Moment::ByStationClock(moment) => (moment, reading.quality, reading.monotonic_us),
+        Moment::Told(moment) => (moment, ClockQuality::unsynchronised(), reading.monotonic_us),
+        // Somewhere during the call: its middle, give or take half of it.
+        Moment::DuringCall => {
+            let half_us = reading.took_us / 2;
+            let half_ms = u32::try_from(half_us.div_ceil(1_000)).unwrap_or(u32::MAX);
+            (later(reading.before, half_us), reading.quality.widened_by(half_ms), reading.monotonic_us + half_us)
+        }
+    };
+    let manifest = Manifest {
+        version: MANIFEST_VERSION,
+        station: station.clone(),
+        sequence,
+        captured_at,
+        clock,
+        digest: Digest::of(&frame.jpeg),
+        size_bytes: frame.jpeg.len() as u64,
+        boot_id: reading.boot_id.clone(),
+        monotonic_us,
+        camera: camera.to_owned(),
+    };
+    Shot { manifest, jpeg: frame.jpeg }
+}
+
+fn later(moment: CapturedAt, by_us: u64) -> CapturedAt {
+    let by_us = i64::try_from(by_us).unwrap_or_default();
+    CapturedAt::from_micros(moment.as_micros().saturating_add(by_us)).unwrap_or(moment)
+}
+
+#[cfg(test)]
+mod tests {
+    use tide_photo::ClockSource;
+
+    use super::*;
+
+    fn described(moment: Moment) -> Manifest {
+        let reading = Reading {
+            before: "2026-05-31T18:00:00Z".parse().unwrap(),
+            quality: ClockQuality::synchronised(ClockSource::Ntp, 5).unwrap(),
+            monotonic_us: 1_000_000,
+            took_us: 3_000_000,
+            boot_id: "boot".to_owned(),
+        };
+        let frame = Frame { jpeg: b"abc".to_vec(), moment };
+        describe(frame, &reading, "synthetic", &"pier-3".parse().unwrap(), 7).manifest
+    }
+
+    #[test]
+    fn without_a_moment_of_its_own_the_middle_of_the_call_counts_and_half_of_it_is_uncertain() {
+        let manifest = described(Moment::DuringCall);
+        assert_eq!(manifest.captured_at.to_string(), "2026-05-31T18:00:01.500Z");
+        assert_eq!(manifest.clock.uncertainty_ms(), Some(1_505));
+        assert_eq!(manifest.monotonic_us, 2_500_000);
+    }
+
+    #[test]
+    fn a_camera_that_reads_the_stations_clock_is_as_sure_as_the_clock() {
+        let moment = "2026-05-31T18:00:00.033Z".parse().unwrap();
+        let manifest = described(Moment::ByStationClock(moment));
+        assert_eq!((manifest.captured_at, manifest.clock.uncertainty_ms()), (moment, Some(5)));
+    }
+
+    #[test]
+    fn a_moment_from_elsewhere_is_nobodys_to_vouch_for() {
+        let moment = "2012-05-31T18:00:00Z".parse().unwrap();
+        let manifest = described(Moment::Told(moment));
+        assert_eq!((manifest.captured_at, manifest.clock), (moment, ClockQuality::unsynchronised()));
+        assert_eq!((manifest.digest, manifest.size_bytes), (Digest::of(b"abc"), 3));
+    }
+}

@@ -1,0 +1,164 @@
+//! The spool under power cuts: every photo that was accepted is delivered whole, none twice under another number.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tide_durable::testing::{CrashDisk, Outcome};
+use tide_photo::{CapturedAt, ClockQuality, Digest};
+
+use super::*;
+
+const ROOT: &str = "/data";
+
+fn spool_on(disk: &CrashDisk) -> io::Result<(Spool, Found)> {
+    Spool::open(Durable::on(Arc::new(disk.clone()), Path::new(ROOT)))
+}
+
+fn shot(sequence: u64, text: &str) -> Shot {
+    let jpeg = text.as_bytes().to_vec();
+    let manifest = Manifest {
+        version: 1,
+        station: "pier-3".parse().unwrap(),
+        sequence,
+        captured_at: CapturedAt::EPOCH,
+        clock: ClockQuality::unsynchronised(),
+        digest: Digest::of(&jpeg),
+        size_bytes: jpeg.len() as u64,
+        boot_id: "boot".to_owned(),
+        monotonic_us: 0,
+        camera: "synthetic".to_owned(),
+    };
+    Shot { manifest, jpeg }
+}
+
+/// What happened before the cut, as the station's memory would tell.
+#[derive(Default)]
+struct Ledger {
+    given: Vec<u64>,
+    accepted: BTreeMap<u64, String>,
+    release_began: Vec<u64>,
+    parked: Vec<u64>,
+}
+
+/// Three photos are captured, one is delivered, one refused; then one more is captured. Stops at the cut.
+fn a_while(disk: &CrashDisk) -> Ledger {
+    let mut ledger = Ledger::default();
+    let mut run = || -> io::Result<()> {
+        let (spool, _) = spool_on(disk)?;
+        let mut capture = |text: &str| -> io::Result<u64> {
+            let sequence = spool.next_sequence()?;
+            ledger.given.push(sequence);
+            spool.accept(&shot(sequence, text))?;
+            ledger.accepted.insert(sequence, text.to_owned());
+            Ok(sequence)
+        };
+        let (first, second) = (capture("the first photo")?, capture("the second photo")?);
+        capture("the third photo")?;
+        ledger.release_began.push(first);
+        spool.release(first)?;
+        spool.park(second, "not a JPEG")?;
+        ledger.parked.push(second);
+        let sequence = spool.next_sequence()?;
+        ledger.given.push(sequence);
+        spool.accept(&shot(sequence, "the fourth photo"))?;
+        ledger.accepted.insert(sequence, "the fourth photo".to_owned());
+        Ok(())
+    };
+    let result = run();
+    assert_eq!(result.is_err(), disk.is_cut(), "only the cut may fail: {result:?}");
+    ledger
+}
+
+fn broken_promises(found: &CrashDisk, ledger: &Ledger) -> Vec<String> {
+    let spool = match spool_on(found) {
+        Ok((spool, _)) => spool,
+        Err(error) => return vec![format!("the spool does not open: {error}")],
+    };
+    let mut broken = Vec::new();
+    for sequence in spool.lock().waiting.clone() {
+        if let Err(error) = spool.load(sequence) {
+            broken.push(format!("photo {sequence} waits but cannot be sent: {error}"));
+        }
+    }
+    for (sequence, text) in &ledger.accepted {
+        let waits = spool.load(*sequence).is_ok_and(|shot| shot.jpeg == text.as_bytes());
+        if !waits && !ledger.release_began.contains(sequence) {
+            broken.push(format!("photo {sequence} was accepted and is lost"));
+        }
+    }
+    for sequence in &ledger.parked {
+        if spool.lock().waiting.contains(sequence) {
+            broken.push(format!("photo {sequence} was parked and is offered again"));
+        }
+    }
+    let next = spool.next_sequence().unwrap();
+    if ledger.given.contains(&next) && spool.durable.read(&spool.file(next, "jpg")).is_ok() {
+        broken.push(format!("number {next} is given away twice"));
+    }
+    if ledger.accepted.keys().any(|accepted| *accepted >= next) {
+        broken.push(format!("number {next} comes after a photo that was taken before"));
+    }
+    broken
+}
+
+fn search(disk: impl Fn() -> CrashDisk) -> Vec<String> {
+    let whole = disk();
+    a_while(&whole);
+    let mut found = Vec::new();
+    for step in 0..=whole.steps() {
+        let cut = disk().cut_before(step);
+        let ledger = a_while(&cut);
+        for outcome in Outcome::all() {
+            let broken = broken_promises(&cut.after_power_cut(outcome), &ledger);
+            found.extend(broken.into_iter().map(|promise| format!("cut before step {step}, {outcome:?}: {promise}")));
+        }
+    }
+    found
+}
+
+fn empty_disk() -> CrashDisk {
+    CrashDisk::with_folder(Path::new(ROOT))
+}
+
+#[test]
+fn no_cut_loses_a_photo() {
+    let found = search(empty_disk);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn the_search_sees_a_missing_sync() {
+    let whole = empty_disk();
+    a_while(&whole);
+    let seen = (0..whole.syncs()).filter(|sync| !search(|| empty_disk().skip_sync(*sync)).is_empty()).count();
+    assert!(seen >= 10, "leaving out a sync is noticed for only {seen} of {}", whole.syncs());
+}
+
+#[test]
+fn a_restart_finds_what_waits_and_counts_on() {
+    let disk = empty_disk();
+    let ledger = a_while(&disk);
+    let (spool, found) = spool_on(&disk).unwrap();
+    assert_eq!(found, Found { waiting: 2, parked: 1, incomplete: 0 });
+    assert!(spool.next_sequence().unwrap() > *ledger.given.iter().max().unwrap());
+    assert_eq!(disk.files().keys().filter(|path| path.to_string_lossy().ends_with(".done")).count(), 0);
+}
+
+#[test]
+fn a_capture_that_was_cut_off_is_counted_and_removed() {
+    let disk = empty_disk();
+    let (spool, _) = spool_on(&disk).unwrap();
+    spool.durable.publish(&spool.file(5, "jpg"), b"no manifest", IfExists::Refuse).unwrap();
+    let (_, found) = spool_on(&disk).unwrap();
+    assert_eq!(found.incomplete, 1);
+    assert_eq!(spool_on(&disk).unwrap().1, Found::default());
+}
+
+#[test]
+fn a_flipped_bit_is_never_sent() {
+    let disk = empty_disk();
+    let (spool, _) = spool_on(&disk).unwrap();
+    spool.accept(&shot(0, "photo")).unwrap();
+    spool.durable.publish(&spool.file(0, "jpg"), b"phoTo", IfExists::Replace).unwrap();
+    assert_eq!(spool.load(0).unwrap_err().kind(), io::ErrorKind::InvalidData);
+}

@@ -1,0 +1,179 @@
+//! The station at work: the schedule, the camera, the spool and the uploader together.
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tide_durable::Durable;
+use tide_photo::{CapturedAt, StationName};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::sleep;
+
+use crate::config::{self, CameraKind, Settings};
+use crate::devices::camera::{Camera, CameraError};
+use crate::devices::clock::{Clock, KernelClock};
+use crate::devices::replay::ReplayCamera;
+use crate::devices::synthetic::SyntheticCamera;
+use crate::schedule::next_shot;
+use crate::server_link::ServerLink;
+use crate::shot::{self, Shot};
+use crate::spool::Spool;
+use crate::uploader::Uploader;
+
+/// A station that can take photos into its spool. It holds its data folder alone.
+pub struct Station {
+    name: StationName,
+    interval_s: u32,
+    camera: Box<dyn Camera>,
+    clock: KernelClock,
+    spool: Arc<Spool>,
+    _alone: File,
+}
+
+/// Whether there may be a further shot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outlook {
+    /// The camera can go on.
+    More,
+    /// A replay has come to its end.
+    Finished,
+}
+
+impl Station {
+    /// Opens camera and spool.
+    ///
+    /// # Errors
+    /// If the data folder or the camera cannot be used, or another recorder is using the folder.
+    pub fn open(settings: &Settings) -> anyhow::Result<Self> {
+        let folder = &settings.data_dir;
+        let durable =
+            Durable::open(folder).with_context(|| format!("failed to use the data folder {}", folder.display()))?;
+        let alone = lock(durable.root())?;
+        let (spool, found) = Spool::open(durable).context("failed to open the spool")?;
+        tracing::info!(found.waiting, found.parked, found.incomplete, "opened the spool");
+        Ok(Self {
+            name: settings.station.clone(),
+            interval_s: settings.interval_s,
+            camera: open_camera(&settings.camera)?,
+            clock: KernelClock::new(),
+            spool: Arc::new(spool),
+            _alone: alone,
+        })
+    }
+
+    /// Takes photos on schedule and uploads them until SIGINT or SIGTERM.
+    ///
+    /// # Errors
+    /// If the settings of the server cannot be used.
+    pub async fn run(self, settings: &Settings) -> anyhow::Result<()> {
+        let uploader = Uploader::new(Arc::clone(&self.spool), ServerLink::new(&settings.server)?);
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        tracing::info!(station = %self.name, interval_s = self.interval_s, "running");
+        let uploading = tokio::spawn(uploader.run());
+        let capture = self.capture_on_schedule(async {
+            tokio::select! {
+                _ = interrupt.recv() => (),
+                _ = terminate.recv() => (),
+            }
+        });
+        capture.await?;
+        uploading.abort();
+        tracing::info!("stopped; what was not delivered is in the spool");
+        Ok(())
+    }
+
+    /// Takes one photo into the spool now.
+    ///
+    /// # Errors
+    /// If camera or disk fail.
+    pub fn shoot(&mut self) -> anyhow::Result<Shot> {
+        let sequence = self.spool.next_sequence().context("failed to count a photo")?;
+        let shot = shot::take(self.camera.as_mut(), &self.clock, &self.name, sequence)?;
+        self.spool.accept(&shot).context("failed to put a photo into the spool")?;
+        Ok(shot)
+    }
+
+    /// Takes one photo of a simulated camera into the spool as if it were `pretended`.
+    ///
+    /// # Errors
+    /// If camera or disk fail, or the camera is a real one, of which nothing may be pretended.
+    pub fn pretend(&mut self, pretended: CapturedAt) -> anyhow::Result<Shot> {
+        if !self.camera.is_simulated() {
+            bail!("--from is for simulated cameras only; a real photo has the time at which it was taken");
+        }
+        let sequence = self.spool.next_sequence().context("failed to count a photo")?;
+        let shot = shot::pretend(self.camera.as_mut(), &self.clock, &self.name, sequence, pretended)?;
+        self.spool.accept(&shot).context("failed to put a photo into the spool")?;
+        Ok(shot)
+    }
+
+    /// Shoots whenever a shot is due, until `stop`. A shot in hand is finished first.
+    async fn capture_on_schedule(mut self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        tokio::pin!(stop);
+        loop {
+            let now = self.clock.now();
+            let wait_us = next_shot(now, self.interval_s).as_micros() - now.as_micros();
+            tokio::select! {
+                () = &mut stop => return Ok(()),
+                () = sleep(Duration::from_micros(u64::try_from(wait_us).unwrap_or_default())) => (),
+            }
+            let outlook;
+            (self, outlook) = tokio::task::spawn_blocking(move || {
+                let outlook = self.shoot_or_tell();
+                (self, outlook)
+            })
+            .await?;
+            if outlook == Outlook::Finished {
+                stop.await;
+                return Ok(());
+            }
+        }
+    }
+
+    /// A failed shot is told and does not end the schedule.
+    fn shoot_or_tell(&mut self) -> Outlook {
+        match self.shoot() {
+            Ok(shot) => {
+                let Shot { manifest, .. } = &shot;
+                tracing::info!(sequence = manifest.sequence, captured_at = %manifest.captured_at, clock = %manifest.clock, "took a photo");
+                Outlook::More
+            }
+            Err(error) if is_finished(&error) => {
+                tracing::info!("{error:#}; waiting photos are still delivered");
+                Outlook::Finished
+            }
+            Err(error) => {
+                tracing::error!("there is no photo this time: {error:#}");
+                Outlook::More
+            }
+        }
+    }
+}
+
+/// Whether an error means that a replay has come to its end.
+pub fn is_finished(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(CameraError::Finished { .. }))
+}
+
+fn open_camera(settings: &config::Camera) -> anyhow::Result<Box<dyn Camera>> {
+    Ok(match settings.kind {
+        CameraKind::Replay => Box::new(ReplayCamera::open(settings.folder.as_deref().unwrap_or(Path::new(".")))?),
+        CameraKind::Synthetic => Box::new(SyntheticCamera::new(settings.width, settings.height)),
+    })
+}
+
+/// Two recorders on one spool would give away the same numbers.
+fn lock(folder: &Path) -> anyhow::Result<File> {
+    let path = folder.join("lock");
+    let file = File::options().create(true).append(true).open(&path);
+    let file = file.with_context(|| format!("failed to open {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            bail!("another tide-recorder is using {}; stop it first (systemctl stop tide-recorder)", folder.display())
+        }
+        Err(TryLockError::Error(error)) => Err(error).context("failed to lock the data folder"),
+    }
+}

@@ -1,0 +1,81 @@
+//! Programs written in Rust that the verbs need, each at one version, built from crates.io where they are missing.
+
+use std::fs;
+use std::path::{self, Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result};
+
+use crate::config::Config;
+use crate::process;
+use crate::workspace::Workspace;
+
+/// A crate with one program of the same name.
+pub(crate) struct Tool {
+    /// The name of both.
+    pub(crate) name: &'static str,
+    /// The only version that will do, so that every machine judges alike.
+    pub(crate) version: &'static str,
+}
+
+impl Tool {
+    /// The program: from the cache, from the `PATH`, or built now.
+    ///
+    /// # Errors
+    /// If it cannot be built.
+    pub(crate) fn ensure(&self, config: &Config, workspace: &Workspace) -> Result<PathBuf> {
+        let folder = path::absolute(config.cache.as_deref().unwrap_or(&workspace.target))?.join("tools");
+        let cached = folder.join("bin").join(self.name);
+        let installed = [cached.clone(), PathBuf::from(self.name)];
+        if let Some(program) = installed.into_iter().find(|program| self.is_at(program)) {
+            return Ok(program);
+        }
+        println!(
+            "    building {} {} once, into {}; this takes a minute or two",
+            self.name,
+            self.version,
+            folder.display()
+        );
+        self.install(&folder)?;
+        Ok(cached)
+    }
+
+    fn is_at(&self, program: &Path) -> bool {
+        let output = Command::new(program).arg("--version").stderr(Stdio::null()).output();
+        output.is_ok_and(|output| self.calls_itself(&output.stdout))
+    }
+
+    fn calls_itself(&self, version: &[u8]) -> bool {
+        version.trim_ascii() == format!("{} {}", self.name, self.version).as_bytes()
+    }
+
+    /// Without optimisation and debug information: it runs for a second, and is built on every new machine. What is
+    /// done stays until all is done, so that an interrupted build goes on where it stopped.
+    fn install(&self, folder: &Path) -> Result<()> {
+        let build = folder.join("build");
+        let mut command = process::cargo(&["install", "--locked", "--debug", "--force", self.name]);
+        command.args(["--version", self.version, "--root"]).arg(folder);
+        command.env("CARGO_TARGET_DIR", &build).env("CARGO_PROFILE_DEV_DEBUG", "false");
+        process::run(&mut command)?;
+        fs::remove_dir_all(&build).with_context(|| format!("failed to remove `{}`", build.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOOL: Tool = Tool { name: "cargo-deny", version: "0.20.2" };
+
+    #[test]
+    fn only_the_exact_version_will_do() {
+        assert!(TOOL.calls_itself(b"cargo-deny 0.20.2\n"));
+        assert!(!TOOL.calls_itself(b"cargo-deny 0.20.20\n"));
+        assert!(!TOOL.calls_itself(b""));
+    }
+
+    #[test]
+    fn a_tool_that_is_nowhere_is_missing() {
+        assert!(!TOOL.is_at(Path::new("/nowhere/bin/cargo-deny")));
+    }
+}

@@ -1,0 +1,106 @@
+//! The system packages that the journeys need: a browser to look through, and the prototype's own clients.
+
+use std::env;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use super::Session;
+use crate::config::Config;
+use crate::process::{output, run};
+
+/// Each program that must be on the `PATH`, and the Debian package that brings it.
+const PROGRAMS: &[(&str, &str)] =
+    &[("chromium", "chromium"), ("chromedriver", "chromium-driver"), ("curl", "curl"), ("git", "git")];
+
+/// Python with its module `requests`: the prototype's stations upload with it.
+const PYTHON_REQUESTS: &str = "python3-requests";
+
+/// Debian's own Python first: the first on the `PATH` may be one that cannot see Debian's packages.
+const PYTHONS: &[&str] = &["/usr/bin/python3", "python3"];
+
+/// Installs what is missing where that is ours to do, and says how where it is not.
+pub(super) fn check(session: &mut Session) -> Result<()> {
+    let missing = missing_packages(&session.config);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !(Path::new("/etc/debian_version").exists() && is_root()?) {
+        bail!("{}", advice(&missing));
+    }
+    println!("    missing: {}", missing.join(" "));
+    install(&missing)?;
+    match missing_packages(&session.config) {
+        still if still.is_empty() => Ok(()),
+        still => bail!("installed, yet still not found: {}", still.join(" ")),
+    }
+}
+
+fn missing_packages(config: &Config) -> Vec<&'static str> {
+    let mut missing: Vec<&str> =
+        PROGRAMS.iter().filter(|(program, _)| !is_on_path(program, config)).map(|(_, package)| *package).collect();
+    if !PYTHONS.iter().any(|python| has_requests(python)) {
+        missing.push(PYTHON_REQUESTS);
+    }
+    missing
+}
+
+fn is_on_path(program: &str, config: &Config) -> bool {
+    env::split_paths(&config.path).any(|folder| {
+        fs::metadata(folder.join(program)).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+    })
+}
+
+fn has_requests(python: &str) -> bool {
+    Command::new(python).args(["-c", "import requests"]).output().is_ok_and(|output| output.status.success())
+}
+
+fn is_root() -> Result<bool> {
+    Ok(output(Command::new("id").arg("-u"))?.trim() == "0")
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    run(apt_get().arg("update"))?;
+    run(apt_get().args(["install", "-y", "--no-install-recommends"]).args(packages))
+}
+
+fn apt_get() -> Command {
+    let mut command = Command::new("apt-get");
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command
+}
+
+fn advice(missing: &[&str]) -> String {
+    let packages = missing.join(" ");
+    format!(
+        "programs that the tests drive are missing. On Debian this installs them (elsewhere, install their like):\n\
+         sudo apt-get update && sudo apt-get install -y --no-install-recommends {packages}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn on_an_empty_path_every_program_is_missing() {
+        let missing = missing_packages(&Config::default());
+        assert!(["chromium", "chromium-driver", "curl", "git"].iter().all(|package| missing.contains(package)));
+    }
+
+    #[test]
+    fn a_program_on_the_path_is_found() {
+        let config = Config { path: "/nowhere:/usr/bin:/bin".into(), ..Config::default() };
+        assert!(is_on_path("sh", &config));
+        assert!(!is_on_path("no-such-program", &config));
+    }
+
+    #[test]
+    fn the_advice_is_one_line_to_paste() {
+        let advice = advice(&["chromium", "python3-requests"]);
+        assert!(advice.ends_with("install -y --no-install-recommends chromium python3-requests"));
+    }
+}

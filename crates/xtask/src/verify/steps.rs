@@ -1,0 +1,48 @@
+//! The steps, in their order: what costs nothing comes first, so that a slip is known in seconds.
+
+use anyhow::Result;
+
+use super::{Session, arrows, clean_tree, dependencies, invariants, packages, testing, top_level};
+use crate::process::{cargo, run};
+
+/// One promise about the tree, and how it is checked.
+pub(super) struct Step {
+    /// What a person types.
+    pub(super) name: &'static str,
+    /// What holds once it has passed.
+    pub(super) promise: &'static str,
+    /// The check.
+    pub(super) run: fn(&mut Session) -> Result<()>,
+}
+
+/// Every step.
+pub(super) const STEPS: &[Step] = &[
+    Step { name: "packages", promise: "the programs that tests drive are installed", run: packages::check },
+    Step { name: "format", promise: "the code is formatted", run: format },
+    Step { name: "top-level", promise: "the top of the tree holds only what belongs there", run: top_level::check },
+    Step { name: "invariants", promise: "what must never be in the sources is not there", run: invariants::check },
+    Step { name: "arrows", promise: "our crates depend on each other only downwards", run: arrows::check },
+    Step { name: "lints", promise: "clippy has nothing to say", run: lints },
+    Step { name: "docs", promise: "the documentation builds, and its links lead somewhere", run: docs },
+    Step { name: "tests", promise: "every crate does what its tests say", run: testing::run_tests },
+    Step { name: "journeys", promise: "the real programs work together", run: testing::run_journeys },
+    Step {
+        name: "dependencies",
+        promise: "foreign crates are licensed, wanted, and from crates.io",
+        run: dependencies::check,
+    },
+    Step { name: "clean-tree", promise: "all this has left nothing behind", run: clean_tree::check },
+];
+
+fn format(_: &mut Session) -> Result<()> {
+    run(&mut cargo(&["fmt", "--all", "--check"]))
+}
+
+fn lints(_: &mut Session) -> Result<()> {
+    run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))
+}
+
+fn docs(_: &mut Session) -> Result<()> {
+    let mut command = cargo(&["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"]);
+    run(command.env("RUSTDOCFLAGS", "-D warnings"))
+}
