@@ -1,5 +1,6 @@
 //! `tide-recorder`: see `tide-recorder --help`.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -24,7 +25,8 @@ async fn run() -> anyhow::Result<()> {
     let command_line = CommandLine::parse();
     let settings = Settings::load()?;
     let filter = EnvFilter::try_new(&settings.log).context("the setting `log` is no filter for tracing")?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let is_terminal = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal).with_writer(std::io::stderr).init();
     // The first to ask decides; reqwest brings no cryptography of its own.
     drop(rustls::crypto::ring::default_provider().install_default());
     match command_line.command {

@@ -1,7 +1,9 @@
 //! `tide-server`: see `tide-server --help`.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Parser;
 use tide_server::commands::{Command, CommandLine};
 use tide_server::config::Settings;
@@ -22,7 +24,9 @@ async fn main() -> ExitCode {
 async fn run() -> anyhow::Result<ExitCode> {
     let command_line = CommandLine::parse();
     let settings = Settings::load()?;
-    tracing_subscriber::fmt().with_env_filter(EnvFilter::try_new(&settings.log)?).with_writer(std::io::stderr).init();
+    let filter = EnvFilter::try_new(&settings.log).context("the setting `log` is no filter for tracing")?;
+    let is_terminal = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal).with_writer(std::io::stderr).init();
     match command_line.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::serve(settings).await?,
         Command::Station(command) => commands::station(&settings, command).await?,

@@ -1,6 +1,7 @@
 //! The developer's verbs, one file or folder each. `cargo xtask --help` lists them.
 
 mod config;
+mod demo;
 mod process;
 mod tools;
 mod verify;
@@ -19,11 +20,13 @@ struct Xtask {
 
 #[derive(Subcommand)]
 enum Verb {
+    Demo(demo::Arguments),
     Verify(verify::Arguments),
 }
 
 fn main() -> ExitCode {
     let outcome = match Xtask::parse().verb {
+        Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Verify(arguments) => verify::run(&arguments),
     };
     if let Err(error) = outcome {
