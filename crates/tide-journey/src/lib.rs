@@ -1,1 +1,12 @@
-//! x
+//! Where a real server and a real station meet: the programs are started as users start them, and spoken to from outside.
+//! `TestServer` and `TestStation` are the only ways in; the journeys themselves are in `tests/`.
+
+pub mod browser;
+pub mod needs;
+pub mod programs;
+pub mod server;
+pub mod station;
+
+pub use needs::Need;
+pub use server::{Login, TestServer};
+pub use station::TestStation;

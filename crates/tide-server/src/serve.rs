@@ -37,19 +37,24 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     let app = build(&settings, durable.clone(), catalog.clone()).await?;
     let service = router::router(app).into_make_service();
 
+    // Before anybody can connect: whoever is answered at all is answered rightly.
+    let tls = match settings.plain_http {
+        true => None,
+        false => Some(CertificateFiles::load(&settings, &durable, Timestamp::now())?.server_config()?),
+    };
     let listener = TcpListener::bind(settings.listen)
         .with_context(|| format!("failed to listen on {}; is another server running there?", settings.listen))?;
     listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
     let handle = Handle::new();
     tokio::spawn(stop_on_signal(handle.clone()));
-    let address = listener.local_addr()?;
-    if settings.plain_http {
-        tracing::warn!(%address, "serving plain HTTP; only a proxy on this host that speaks HTTPS may reach this");
-        axum_server::from_tcp(listener)?.handle(handle).first_request_timeout(FIRST_REQUEST).serve(service).await?;
-    } else {
-        let tls = CertificateFiles::load(&settings, &durable, Timestamp::now())?.server_config()?;
+    if let Some(tls) = tls {
         tracing::info!(address = %format_args!("https://{address}"), "serving");
         let server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle);
+        server.first_request_timeout(FIRST_REQUEST).serve(service).await?;
+    } else {
+        tracing::warn!(%address, "serving plain HTTP; only a proxy on this host that speaks HTTPS may reach this");
+        let server = axum_server::from_tcp(listener)?.handle(handle);
         server.first_request_timeout(FIRST_REQUEST).serve(service).await?;
     }
     catalog.close().await;

@@ -23,7 +23,8 @@ impl DemoFolder {
     pub(crate) fn open(keep: Option<&Path>) -> Result<Self> {
         let (path, temporary) = match keep {
             Some(folder) => {
-                fs::create_dir_all(folder).with_context(|| format!("failed to make the folder {}", folder.display()))?;
+                fs::create_dir_all(folder)
+                    .with_context(|| format!("failed to make the folder {}", folder.display()))?;
                 (folder.canonicalize()?, None)
             }
             None => {
@@ -51,7 +52,11 @@ impl DemoFolder {
     /// If it cannot be opened.
     pub(crate) fn log(&self, name: &str) -> Result<File> {
         let path = self.path.join(name);
-        File::options().create(true).append(true).open(&path).with_context(|| format!("failed to open {}", path.display()))
+        File::options()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .with_context(|| format!("failed to open {}", path.display()))
     }
 
     /// Whether an earlier demo has made this station known.

@@ -167,7 +167,8 @@ impl Demo {
         let log = self.folder.path().join("station.log");
         let mut lines = station_log::Follower::at_end_of(&log)?;
         let mut command = self.recorder();
-        children.start("tide-recorder", command.arg("run").stdout(Stdio::null()).stderr(self.folder.log("station.log")?))?;
+        children
+            .start("tide-recorder", command.arg("run").stdout(Stdio::null()).stderr(self.folder.log("station.log")?))?;
         let bar = progress_bar(photos, "delivering them to the server");
         while bar.position() < photos {
             children.expect_all_running(&self.folder.path())?;
@@ -198,7 +199,11 @@ impl Demo {
         println!("            (the certificate is this server's own: let the browser go on)");
         println!("  User      admin");
         println!("  Password  {password}");
-        println!("  Folder    {}{}", self.folder.path().display(), if self.folder.is_kept() { "" } else { ", deleted at the end" });
+        println!(
+            "  Folder    {}{}",
+            self.folder.path().display(),
+            if self.folder.is_kept() { "" } else { ", deleted at the end" }
+        );
         if self.replay.is_none() {
             println!("\nThe station takes a photo every {LIVE_INTERVAL_S} seconds. Ctrl-C stops both.");
         } else {
@@ -242,7 +247,8 @@ fn program(path: &Path) -> Command {
 
 /// Loopback only: a demo is nobody else's business.
 fn free_address() -> Result<SocketAddr> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, PORT)).or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
+    let listener =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, PORT)).or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
     Ok(listener.local_addr()?)
 }
 

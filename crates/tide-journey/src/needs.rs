@@ -1,0 +1,75 @@
+//! What a journey needs beside our own programs. Where it is absent the journey is reported as ignored, by name; with
+//! `TIDE_TEST_ALL` set, it fails instead.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail};
+use libtest_mimic::{Failed, Trial};
+
+/// Something that may be absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing but our own programs.
+    Nothing,
+    /// The real photos of a marsh, beside the project in `../shared/data/gauge`.
+    MarshPhotos,
+    /// A program that answers to `--version`.
+    Program(&'static str),
+    /// Chromium and its driver.
+    Browser,
+    /// A Python with the `requests` library.
+    PythonRequests,
+}
+
+impl Need {
+    /// Whether it is here.
+    pub fn is_met(self) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::MarshPhotos => marsh_photos().is_ok(),
+            Self::Program(name) => answers(name, &["--version"]),
+            Self::Browser => answers("chromium", &["--version"]) && answers("chromedriver", &["--version"]),
+            Self::PythonRequests => python().is_ok(),
+        }
+    }
+}
+
+/// A journey under a name, run if its need is met.
+pub fn journey(name: &'static str, need: Need, journey: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> Trial {
+    let everything = std::env::var_os("TIDE_TEST_ALL").is_some();
+    let trial = Trial::test(name, move || {
+        if !need.is_met() {
+            return Err(Failed::from(format!("TIDE_TEST_ALL is set, but {need:?} is not here")));
+        }
+        journey().map_err(|error| Failed::from(format!("{error:?}")))
+    });
+    trial.with_ignored_flag(!everything && !need.is_met())
+}
+
+/// Folder of the real photos of a marsh.
+///
+/// # Errors
+/// If it is not beside the project.
+pub fn marsh_photos() -> anyhow::Result<PathBuf> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/gauge");
+    folder.canonicalize().with_context(|| format!("the marsh photos are not in {}", folder.display()))
+}
+
+/// A Python that has `requests`: Debian's own, or the first on the path.
+///
+/// # Errors
+/// If neither has.
+pub fn python() -> anyhow::Result<&'static str> {
+    let found = ["/usr/bin/python3", "python3"].into_iter().find(|python| answers(python, &["-c", "import requests"]));
+    match found {
+        Some(python) => Ok(python),
+        None => bail!("no Python has the requests library"),
+    }
+}
+
+fn answers(program: &str, arguments: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}

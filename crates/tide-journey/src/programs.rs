@@ -1,0 +1,140 @@
+//! Our own programs, as cargo built them.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How long a program may take for anything that is not measured here.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One of our programs, with nothing of the caller's environment but the path.
+///
+/// # Errors
+/// If it has not been built.
+pub fn program(name: &str) -> anyhow::Result<Command> {
+    // Tests lie in `deps/` beside the programs.
+    let test = std::env::current_exe()?;
+    let folder = test.parent().and_then(|deps| deps.parent()).context("the test has no folder")?;
+    let path: PathBuf = folder.join(name);
+    if !path.exists() {
+        bail!("{} is missing; run `cargo build --workspace --bins` first", path.display());
+    }
+    let mut command = Command::new(path);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    command.env_clear().env("PATH", path).stdin(Stdio::null());
+    Ok(command)
+}
+
+/// Runs a program to its end; its output, or an error with what it said.
+///
+/// # Errors
+/// If it cannot be run or fails.
+pub fn output(command: &mut Command) -> anyhow::Result<String> {
+    let output = command.output().with_context(|| format!("failed to run {command:?}"))?;
+    if !output.status.success() {
+        bail!("{command:?} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Runs a program that must fail; what it said.
+///
+/// # Errors
+/// If it cannot be run or succeeds.
+pub fn failure(command: &mut Command) -> anyhow::Result<String> {
+    let output = command.output().with_context(|| format!("failed to run {command:?}"))?;
+    if output.status.success() {
+        bail!("{command:?} succeeded");
+    }
+    Ok(String::from_utf8(output.stderr)?)
+}
+
+/// A started program that ends with this value, at the latest.
+pub struct Running(Child);
+
+impl Running {
+    /// Starts a program.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start(command: &mut Command) -> anyhow::Result<Self> {
+        Ok(Self(command.spawn().with_context(|| format!("failed to start {command:?}"))?))
+    }
+
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Its standard output, if that was piped.
+    pub fn take_stdout(&mut self) -> Option<std::process::ChildStdout> {
+        self.0.stdout.take()
+    }
+
+    /// Fails if it has ended.
+    ///
+    /// # Errors
+    /// With its exit status.
+    pub fn expect_running(&mut self) -> anyhow::Result<()> {
+        match self.0.try_wait()? {
+            Some(status) => bail!("a program ended by itself with {status}"),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends it at once, as a power cut does.
+    ///
+    /// # Errors
+    /// If it cannot be killed.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        self.0.kill()?;
+        self.0.wait()?;
+        Ok(())
+    }
+
+    /// Asks it to end and waits until it has.
+    ///
+    /// # Errors
+    /// If it does not end, or ends with a failure.
+    pub fn stop(&mut self) -> anyhow::Result<()> {
+        let id = i32::try_from(self.id()).ok().and_then(Pid::from_raw).context("a program has a number")?;
+        kill_process(id, Signal::TERM)?;
+        let asked = Instant::now();
+        while asked.elapsed() < PATIENCE {
+            if let Some(status) = self.0.try_wait()? {
+                if !status.success() {
+                    bail!("a program that was asked to stop ended with {status}");
+                }
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        bail!("a program does not stop")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Waits until `condition` holds.
+///
+/// # Errors
+/// If it fails, or does not hold after [`PATIENCE`].
+pub fn until(what: &str, mut condition: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+    let started = Instant::now();
+    while !condition()? {
+        if started.elapsed() > PATIENCE {
+            bail!("waited in vain until {what}");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}

@@ -1,0 +1,264 @@
+//! A real server with a data folder of its own.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail};
+use reqwest::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
+use reqwest::{Client, Response};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::programs::{Running, output, program, until};
+
+/// Password of the first operator in journeys.
+pub const PASSWORD: &str = "a password for tests";
+
+/// A server that is running, or was.
+pub struct TestServer {
+    folder: TempDir,
+    port: u16,
+    settings: Vec<(String, String)>,
+    running: Option<Running>,
+}
+
+/// An operator's browser session, without the browser.
+pub struct Login {
+    client: Client,
+    base: String,
+}
+
+impl TestServer {
+    /// Starts a server on loopback.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start() -> anyhow::Result<Self> {
+        Self::start_with(&[("ADMIN_PASS", PASSWORD)])
+    }
+
+    /// Starts a server with these environment variables.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start_with(settings: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut server = Self { folder: TempDir::with_prefix("tide-server-")?, port, settings, running: None };
+        server.restart()?;
+        Ok(server)
+    }
+
+    /// Starts it again, on the same port and data.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn restart(&mut self) -> anyhow::Result<()> {
+        let log = fs::File::options().create(true).append(true).open(self.log_file())?;
+        let first_words = fs::File::options().create(true).append(true).open(self.stdout_file())?;
+        let mut running = Running::start(self.command()?.stdout(first_words).stderr(log))?;
+        until("the server listens", || {
+            if let Err(error) = running.expect_running() {
+                bail!("{error}: {}", self.log());
+            }
+            Ok(TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok())
+        })?;
+        self.running = Some(running);
+        Ok(())
+    }
+
+    /// Ends it as a power cut does.
+    ///
+    /// # Errors
+    /// If it was not running.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        self.running.take().context("the server is not running")?.kill()
+    }
+
+    /// Asks it to stop.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn stop(&mut self) -> anyhow::Result<()> {
+        self.running.take().context("the server is not running")?.stop()
+    }
+
+    /// The program with this server's settings.
+    ///
+    /// # Errors
+    /// If it has not been built.
+    pub fn command(&self) -> anyhow::Result<Command> {
+        let mut command = program("tide-server")?;
+        command
+            .env("TIDE_DATA_DIR", self.data())
+            .env("TIDE_LISTEN", format!("127.0.0.1:{}", self.port))
+            .envs(self.settings.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null());
+        Ok(command)
+    }
+
+    /// Makes a station known; its `tide.toml`.
+    ///
+    /// # Errors
+    /// If the server refuses.
+    pub fn add_station(&self, name: &str) -> anyhow::Result<String> {
+        output(self.command()?.args(["station", "add", name, "--config"]))
+    }
+
+    /// Makes a station known; its token.
+    ///
+    /// # Errors
+    /// If the server refuses.
+    pub fn add_station_token(&self, name: &str) -> anyhow::Result<String> {
+        Ok(output(self.command()?.args(["station", "add", name]))?.trim().to_owned())
+    }
+
+    /// What `tide-server check --read --json` finds.
+    ///
+    /// # Errors
+    /// If it cannot be run. Findings are not an error.
+    pub fn check(&self) -> anyhow::Result<Value> {
+        let output = self.command()?.args(["check", "--read", "--json"]).output()?;
+        serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("the check said: {}", String::from_utf8_lossy(&output.stderr)))
+    }
+
+    /// Fails unless the check finds nothing wrong and `photos` photos.
+    ///
+    /// # Errors
+    /// With what it found.
+    pub fn expect_clean(&self, photos: u64) -> anyhow::Result<()> {
+        let found = self.check()?;
+        let clean = serde_json::json!({"photos": photos, "missing": [], "damaged": [], "unlisted": []});
+        if found != clean {
+            bail!("the check found {found}");
+        }
+        Ok(())
+    }
+
+    /// `https://localhost:PORT`.
+    pub fn url(&self) -> String {
+        format!("https://localhost:{}", self.port)
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its data folder.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Its own certificate.
+    pub fn certificate(&self) -> PathBuf {
+        self.data().join("tls/certificate.pem")
+    }
+
+    /// Everything logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// Everything printed so far.
+    pub fn stdout(&self) -> String {
+        fs::read_to_string(self.stdout_file()).unwrap_or_default()
+    }
+
+    /// Most memory that it has used, in KiB.
+    ///
+    /// # Errors
+    /// If it is not running.
+    pub fn peak_memory_kib(&self) -> anyhow::Result<u64> {
+        let id = self.running.as_ref().context("the server is not running")?.id();
+        let status = fs::read_to_string(format!("/proc/{id}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the kernel says no VmHWM")?;
+        Ok(line.trim().trim_end_matches(" kB").parse()?)
+    }
+
+    /// A client that trusts this server alone.
+    ///
+    /// # Errors
+    /// If the certificate cannot be read.
+    pub fn client(&self) -> anyhow::Result<Client> {
+        self.client_with(HeaderMap::new())
+    }
+
+    fn client_with(&self, headers: HeaderMap) -> anyhow::Result<Client> {
+        let certificate = reqwest::Certificate::from_pem(&fs::read(self.certificate())?)?;
+        let builder = Client::builder().tls_certs_only([certificate]).default_headers(headers);
+        Ok(builder.redirect(reqwest::redirect::Policy::none()).build()?)
+    }
+
+    /// Logs the first operator in.
+    ///
+    /// # Errors
+    /// If the server refuses.
+    pub async fn log_in(&self) -> anyhow::Result<Login> {
+        self.log_in_as("admin", PASSWORD).await
+    }
+
+    /// Logs an operator in.
+    ///
+    /// # Errors
+    /// If the server refuses.
+    pub async fn log_in_as(&self, name: &str, password: &str) -> anyhow::Result<Login> {
+        let body = format!("username={name}&password={}", password.replace(' ', "+"));
+        let request = self.client()?.post(format!("{}/login", self.url())).body(body);
+        let answer = request.header("content-type", "application/x-www-form-urlencoded").send().await?;
+        let cookie = answer.headers().get(SET_COOKIE).with_context(|| format!("no cookie, but {}", answer.status()))?;
+        let cookie = cookie.to_str()?.split(';').next().unwrap_or_default();
+        let client = self.client_with(HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(cookie)?)]))?;
+        Ok(Login { client, base: self.url() })
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    fn stdout_file(&self) -> PathBuf {
+        self.folder.path().join("stdout")
+    }
+}
+
+impl Login {
+    /// Opens an address of the server.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub async fn get(&self, path: &str) -> anyhow::Result<Response> {
+        Ok(self.client.get(format!("{}{path}", self.base)).send().await?)
+    }
+
+    /// The list of all photos, newest first.
+    ///
+    /// # Errors
+    /// If it is no list.
+    pub async fn photos(&self) -> anyhow::Result<Vec<Value>> {
+        Ok(self.get("/photos").await?.error_for_status()?.json().await?)
+    }
+}
+
+/// Every file below a folder, without the folder's own path.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn files_below(folder: &Path) -> anyhow::Result<Vec<String>> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(&next)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                found.push(path.strip_prefix(folder)?.to_string_lossy().into_owned());
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}

@@ -1,0 +1,32 @@
+//! The journeys: what users do, from outside, with the real programs.
+
+mod bad_input;
+mod browser;
+mod first_start;
+mod interruptions;
+mod marsh;
+mod old_devices;
+mod wire;
+
+use std::process::ExitCode;
+
+use libtest_mimic::Arguments;
+
+fn main() -> ExitCode {
+    // The first to ask decides; reqwest brings no cryptography of its own.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let journeys = [
+        bad_input::journeys(),
+        browser::journeys(),
+        first_start::journeys(),
+        interruptions::journeys(),
+        marsh::journeys(),
+        old_devices::journeys(),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), journeys.into_iter().flatten().collect()).exit_code()
+}
+
+/// Runs what waits for answers.
+fn wait_for<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
