@@ -23,6 +23,9 @@ pub(crate) fn journeys() -> Vec<Trial> {
     ]
 }
 
+/// What it is, manifest, image, status, and the field to blame.
+type Case<'a> = (&'a str, Value, &'a [u8], u16, Option<&'a str>);
+
 fn bad_photos() -> anyhow::Result<()> {
     let server = TestServer::start()?;
     let hand = Hand::new(&server, &server.add_station_token("pier-3")?)?;
@@ -37,7 +40,7 @@ fn bad_photos() -> anyhow::Result<()> {
     };
     let png = b"\x89PNG\r\n\x1a\n0000000000";
     let true_manifest = |image: &[u8]| manifest("pier-3", image);
-    let cases: Vec<(&str, Value, &[u8], u16, Option<&str>)> = vec![
+    let cases: [Case; 11] = [
         ("not a JPEG", true_manifest(png), png, 415, None),
         ("HTML", true_manifest(b"<html>"), b"<html>", 415, None),
         ("nothing", true_manifest(b""), b"", 415, None),

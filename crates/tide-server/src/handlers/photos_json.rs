@@ -111,11 +111,12 @@ impl Listing {
             json.push(b'[');
             self.stage = Stage::Rows;
         }
-        if self.page.is_empty() && self.has_older {
-            if let Err(error) = self.read_page().await {
-                self.stage = Stage::Done;
-                return Some((Err(error), self));
-            }
+        if self.page.is_empty()
+            && self.has_older
+            && let Err(error) = self.read_page().await
+        {
+            self.stage = Stage::Done;
+            return Some((Err(error), self));
         }
         for record in std::mem::take(&mut self.page) {
             if self.last_id.is_some() {

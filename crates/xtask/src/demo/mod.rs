@@ -174,7 +174,7 @@ impl Demo {
             children.expect_all_running(&self.folder.path())?;
             lines.each_new(|line| {
                 if let Some(reason) = station_log::refusal(line) {
-                    bar.println(reason.to_owned());
+                    bar.println(reason);
                 }
                 if station_log::is_receipt(line) {
                     bar.inc(1);

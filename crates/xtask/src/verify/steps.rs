@@ -1,5 +1,7 @@
 //! The steps, in their order: what costs nothing comes first, so that a slip is known in seconds.
 
+use std::process::Command;
+
 use anyhow::Result;
 
 use super::{Session, arrows, clean_tree, dependencies, invariants, packages, testing, top_level};
@@ -26,6 +28,7 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "docs", promise: "the documentation builds, and its links lead somewhere", run: docs },
     Step { name: "tests", promise: "every crate does what its tests say", run: testing::run_tests },
     Step { name: "journeys", promise: "the real programs work together", run: testing::run_journeys },
+    Step { name: "demo", promise: "the demo delivers its day of photos and leaves nothing running", run: demo },
     Step {
         name: "dependencies",
         promise: "foreign crates are licensed, wanted, and from crates.io",
@@ -33,6 +36,10 @@ pub(super) const STEPS: &[Step] = &[
     },
     Step { name: "clean-tree", promise: "all this has left nothing behind", run: clean_tree::check },
 ];
+
+fn demo(_: &mut Session) -> Result<()> {
+    run(Command::new(std::env::current_exe()?).args(["demo", "--once"]))
+}
 
 fn format(_: &mut Session) -> Result<()> {
     run(&mut cargo(&["fmt", "--all", "--check"]))
