@@ -52,3 +52,14 @@ fn a_file_outside_the_folder_is_refused() {
     let error = durable.publish(&root.path().join("elsewhere/x"), b"x", IfExists::Refuse).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
 }
+
+#[test]
+fn a_folder_is_had_alone_until_let_go() {
+    let root = tempfile::tempdir().unwrap();
+    let durable = Durable::open(root.path()).unwrap();
+    let alone = durable.claim_alone().unwrap();
+    let second = Durable::open(root.path()).unwrap().claim_alone();
+    assert_eq!(second.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    drop(alone);
+    Durable::open(root.path()).unwrap().claim_alone().unwrap();
+}

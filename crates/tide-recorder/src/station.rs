@@ -1,12 +1,12 @@
 //! The station at work: the schedule, the camera, the spool and the uploader together.
 
-use std::fs::{File, TryLockError};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use tide_durable::Durable;
+use anyhow::{Context, anyhow, bail};
+use tide_durable::{Alone, Durable};
 use tide_photo::{CapturedAt, StationName};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
@@ -29,7 +29,7 @@ pub struct Station {
     camera: Box<dyn Camera>,
     clock: KernelClock,
     spool: Arc<Spool>,
-    _alone: File,
+    _alone: Alone,
 }
 
 /// Whether there may be a further shot.
@@ -50,7 +50,7 @@ impl Station {
         let folder = &settings.data_dir;
         let durable =
             Durable::open(folder).with_context(|| format!("failed to use the data folder {}", folder.display()))?;
-        let alone = lock(durable.root())?;
+        let alone = claim(&durable)?;
         let (spool, found) = Spool::open(durable).context("failed to open the spool")?;
         tracing::info!(found.waiting, found.parked, found.incomplete, "opened the spool");
         Ok(Self {
@@ -165,15 +165,12 @@ fn open_camera(settings: &config::Camera) -> anyhow::Result<Box<dyn Camera>> {
 }
 
 /// Two recorders on one spool would give away the same numbers.
-fn lock(folder: &Path) -> anyhow::Result<File> {
-    let path = folder.join("lock");
-    let file = File::options().create(true).append(true).open(&path);
-    let file = file.with_context(|| format!("failed to open {}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            bail!("another tide-recorder is using {}; stop it first (systemctl stop tide-recorder)", folder.display())
-        }
-        Err(TryLockError::Error(error)) => Err(error).context("failed to lock the data folder"),
-    }
+fn claim(durable: &Durable) -> anyhow::Result<Alone> {
+    durable.claim_alone().map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => anyhow!(
+            "another tide-recorder is using {}; stop it first (systemctl stop tide-recorder)",
+            durable.root().display()
+        ),
+        _ => anyhow::Error::from(error).context("failed to lock the data folder"),
+    })
 }

@@ -32,6 +32,9 @@ const FIRST_REQUEST: Duration = Duration::from_secs(15);
 /// If the data folder, the certificate or the address cannot be used.
 pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     let durable = open_data_folder(&settings)?;
+    let _alone = durable
+        .claim_alone()
+        .with_context(|| format!("another tide-server is using {}; stop it first", settings.data_dir.display()))?;
     let catalog = open_catalog(&durable).await?;
     first_start::ensure_operator(&catalog, &settings).await?;
     let app = build(&settings, durable.clone(), catalog.clone()).await?;
