@@ -104,7 +104,7 @@ impl Makers {
     }
 }
 
-/// The thumbnail of a JPEG: the whole picture, at most [`LONGER_SIDE_PX`] pixels wide and high, never larger than the photo.
+/// The thumbnail of a JPEG: the whole picture, at most 480 pixels wide and high, never larger than the photo.
 ///
 /// # Errors
 /// If the photo cannot be decoded.

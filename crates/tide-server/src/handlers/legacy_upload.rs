@@ -39,7 +39,7 @@ async fn store(app: &App, station: Station, request: Request) -> Result<(), Refu
     let (image, timestamp) = image.zip(timestamp).ok_or_else(missing)?;
     let received_at = now();
     let claim = app.ingest.claim(&station, image.digest)?;
-    app.ingest.accept(&claim, station, image, describe(timestamp, received_at), received_at).await?;
+    app.ingest.accept(claim, station, image, describe(timestamp, received_at), received_at).await?;
     Ok(())
 }
 

@@ -45,7 +45,7 @@ pub async fn put_photo(
     if image.size_bytes != manifest.size_bytes {
         return Err(Refusal::field("size_bytes", format!("the image has {} bytes", image.size_bytes)));
     }
-    let receipt = app.ingest.accept(&claim, station, image, describe(manifest), now()).await?;
+    let receipt = app.ingest.accept(claim, station, image, describe(manifest), now()).await?;
     let status = if receipt.holding == Holding::Stored { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(receipt)))
 }

@@ -112,13 +112,30 @@ impl Ingest {
         Ok(recorded.map(|recorded| receipt(station, digest, recorded)))
     }
 
-    /// Keeps and records a photo whose bytes are all here. `_claim` shows that the caller has reserved it.
+    /// Keeps and records a photo whose bytes are all here, to the end even if the client hangs up meanwhile: the claim is held
+    /// for as long as anything is written.
     ///
     /// # Errors
     /// If disk or catalog refuse; nothing is promised then, and the station offers the photo again.
     pub async fn accept(
         &self,
-        _claim: &Claim,
+        claim: Claim,
+        station: Station,
+        image: ReceivedImage,
+        description: Description,
+        now: CapturedAt,
+    ) -> Result<Receipt, IngestError> {
+        let ingest = self.clone();
+        let work = tokio::spawn(async move {
+            let receipt = ingest.keep_and_record(station, image, description, now).await;
+            drop(claim);
+            receipt
+        });
+        work.await.map_err(io::Error::other)?
+    }
+
+    async fn keep_and_record(
+        &self,
         station: Station,
         image: ReceivedImage,
         description: Description,
