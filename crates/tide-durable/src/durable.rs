@@ -32,15 +32,9 @@ impl Durable {
     /// If the folder cannot be created or forced to the disk.
     pub fn open(root: &Path) -> io::Result<Self> {
         fs::create_dir_all(root)?;
-        let root = root.canonicalize()?;
-        if let Some(parent) = root.parent() {
-            // A parent that may not be read (a mount point of another user) was made by somebody else, long before us.
-            match RealDisk.sync_folder(parent) {
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => (),
-                result => result?,
-            }
-        }
-        Ok(Self::on(Arc::new(RealDisk), &root))
+        let durable = Self::on(Arc::new(RealDisk), &root.canonicalize()?);
+        durable.settle_root()?;
+        Ok(durable)
     }
 
     /// The folder `root`, which exists, on any disk: the way in for tests.
@@ -53,6 +47,22 @@ impl Durable {
     /// The folder itself.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Forces the root's own name to the disk, and that of each folder above it: any of them may have been made only now, or by
+    /// a process that was killed before it could do this.
+    ///
+    /// # Errors
+    /// If a folder cannot be forced to the disk.
+    pub fn settle_root(&self) -> io::Result<()> {
+        for folder in self.root.ancestors().skip(1) {
+            match self.disk.sync_folder(folder) {
+                // A folder that may not be read (above a mount point, say) was made by somebody else, long before us.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => (),
+                result => result?,
+            }
+        }
+        Ok(())
     }
 
     /// Makes `bytes` the file `path`, whole or not at all.
@@ -71,16 +81,8 @@ impl Durable {
     /// # Errors
     /// If the folder or the file cannot be created.
     pub fn draft(&self, folder: &Path) -> io::Result<Draft> {
-        self.ensure_folder(folder)?;
-        loop {
-            let number = self.next_part.fetch_add(1, Ordering::Relaxed);
-            let path = folder.join(format!("{}-{number}{PART_SUFFIX}", std::process::id()));
-            match self.disk.create(&path) {
-                // Left by an earlier process of the same number, in a folder that was not swept.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (),
-                file => return Ok(Draft { durable: self.clone(), file: Some(file?), path }),
-            }
-        }
+        let (path, file) = self.in_folder(folder, || self.create_part(folder))?;
+        Ok(Draft { durable: self.clone(), file: Some(file), path })
     }
 
     /// Creates `folder` and its parents up to the root where they are missing, and forces each one's name to the disk.
@@ -118,7 +120,8 @@ impl Durable {
     /// Gives a published file another name in the same folder, for good.
     ///
     /// # Errors
-    /// If it cannot be renamed, or the folder not forced to the disk.
+    /// If it cannot be renamed; or if the folder cannot be forced to the disk: it then has its new name already, but a power
+    /// cut may take that back.
     pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.disk.rename(from, to, IfExists::Replace)?;
         self.disk.sync_folder(parent_of(to)?)
@@ -185,6 +188,31 @@ impl Durable {
         Ok(bytes)
     }
 
+    /// Does `work` in `folder`, created if need be. Should somebody have removed a folder that this process knew (thumbnails, to
+    /// have them made again), all are looked at anew.
+    fn in_folder<T>(&self, folder: &Path, work: impl Fn() -> io::Result<T>) -> io::Result<T> {
+        match self.ensure_folder(folder).and_then(|()| work()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.lock_settled().retain(|settled| *settled == self.root);
+                self.ensure_folder(folder)?;
+                work()
+            }
+            result => result,
+        }
+    }
+
+    fn create_part(&self, folder: &Path) -> io::Result<(PathBuf, Box<dyn DraftFile>)> {
+        loop {
+            let number = self.next_part.fetch_add(1, Ordering::Relaxed);
+            let path = folder.join(format!("{}-{number}{PART_SUFFIX}", std::process::id()));
+            match self.disk.create(&path) {
+                // Left by an earlier process of the same number, in a folder that was not swept.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (),
+                file => return Ok((path, file?)),
+            }
+        }
+    }
+
     fn is_settled(&self, folder: &Path) -> bool {
         self.lock_settled().contains(folder)
     }
@@ -209,9 +237,9 @@ impl Draft {
     /// As [`Durable::publish`].
     pub fn publish(mut self, path: &Path, if_exists: IfExists) -> io::Result<()> {
         let folder = parent_of(path)?;
-        self.durable.ensure_folder(folder)?;
         self.open_file()?.sync()?;
-        self.durable.disk.rename(&self.path, path, if_exists)?;
+        let Self { durable, path: part, .. } = &self;
+        durable.in_folder(folder, || durable.disk.rename(part, path, if_exists))?;
         self.file = None;
         self.durable.disk.sync_folder(folder)
     }

@@ -16,7 +16,8 @@ use crate::disk::{Disk, DraftFile, Entry, IfExists};
 pub enum Outcome {
     /// None of it.
     Nothing,
-    /// All of it, as after SIGKILL without a power cut.
+    /// All of it, so that nothing is on its way any more. (After SIGKILL everything is visible too, but still on its way: see
+    /// [`CrashDisk::after_kill`].)
     Everything,
     /// Names, but no bytes: what a rename before its fsync leaves on ext4 (a file of zero length).
     NamesWithoutBytes,
@@ -45,6 +46,7 @@ struct State {
     is_cut: bool,
     syncs: usize,
     skipped_sync: Option<usize>,
+    failing_step: Option<usize>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -87,6 +89,13 @@ impl CrashDisk {
         self
     }
 
+    /// Makes step `step` (the first is 0) fail without doing anything, and only this one: a disk that is full for a moment.
+    #[must_use]
+    pub fn fail_at(self, step: usize) -> Self {
+        self.lock().failing_step = Some(step);
+        self
+    }
+
     /// Changes made so far.
     pub fn steps(&self) -> usize {
         self.lock().steps
@@ -123,6 +132,15 @@ impl CrashDisk {
         Self(Arc::new(Mutex::new(after)))
     }
 
+    /// What the next program finds after this one was killed (SIGKILL) and the power stayed on: everything is visible, but what
+    /// was not forced to the disk still is not, and a later power cut can take it.
+    #[must_use]
+    pub fn after_kill(&self) -> Self {
+        let before = self.lock();
+        let (live, durable, files) = (before.live.clone(), before.durable.clone(), before.files.clone());
+        Self(Arc::new(Mutex::new(State { live, durable, files, ..State::default() })))
+    }
+
     /// Every file with its bytes, as a program sees them.
     pub fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let state = self.lock();
@@ -144,6 +162,9 @@ impl CrashDisk {
             return Err(io::Error::other("the power is off"));
         }
         state.steps += 1;
+        if state.failing_step == Some(state.steps - 1) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         Ok(state)
     }
 

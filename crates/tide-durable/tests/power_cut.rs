@@ -1,5 +1,5 @@
 //! The power is cut before every step of a series of publishings, with every way that the disk may have dealt with what was
-//! still on its way; then each sync is left out once, and the same search must find the loss.
+//! still on its way; the same after the process was killed and another one went on; then each sync is left out once, and the same search must find the loss.
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its ground is missing")]
 
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tide_durable::testing::{CrashDisk, Outcome};
-use tide_durable::{Durable, IfExists, PART_SUFFIX};
+use tide_durable::{Disk, Durable, IfExists, PART_SUFFIX};
 
 const ROOT: &str = "/data";
 
@@ -33,7 +33,11 @@ impl Ledger {
         for piece in bytes.chunks(4) {
             draft.write_all(piece)?;
         }
-        draft.publish(&path, if_exists)?;
+        match draft.publish(&path, if_exists) {
+            // Found after a restart, as the server finds a photo that is offered again.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => durable.settle(&path)?,
+            result => result?,
+        }
         self.acknowledged.insert(path, version);
         Ok(())
     }
@@ -41,8 +45,13 @@ impl Ledger {
 
 /// Photos in old and new folders, and a file that is replaced. Stops at the cut.
 fn publish_series(disk: &CrashDisk) -> Ledger {
-    let durable = Durable::on(Arc::new(disk.clone()), Path::new(ROOT));
     let mut ledger = Ledger::default();
+    publish_series_into(disk, &mut ledger);
+    ledger
+}
+
+fn publish_series_into(disk: &CrashDisk, ledger: &mut Ledger) {
+    let durable = Durable::on(Arc::new(disk.clone()), Path::new(ROOT));
     let mut run = || {
         ledger.publish(&durable, "photos/2026/05/31/one.jpg", b"the first photo", IfExists::Refuse)?;
         ledger.publish(&durable, "photos/2026/05/31/two.jpg", b"the second photo", IfExists::Refuse)?;
@@ -52,7 +61,6 @@ fn publish_series(disk: &CrashDisk) -> Ledger {
     };
     let result: io::Result<()> = run();
     assert_eq!(result.is_err(), disk.is_cut(), "only the cut may fail a publishing: {result:?}");
-    ledger
 }
 
 /// What is wrong on the disk that the next program finds.
@@ -93,6 +101,34 @@ fn search(disk: impl Fn() -> CrashDisk) -> Vec<String> {
     found
 }
 
+/// Kills the process everywhere, has another one do the same work on the disk as it then is, and cuts its power everywhere.
+fn search_after_kill() -> Vec<String> {
+    let whole = empty_disk();
+    publish_series(&whole);
+    let mut found = Vec::new();
+    for kill in 0..=whole.steps() {
+        let killed = empty_disk().cut_before(kill);
+        publish_series(&killed);
+        let restarted = killed.after_kill();
+        publish_series_into(&restarted, &mut again(kill));
+        for cut in 0..=restarted.steps() {
+            let (second, mut ledger) = (killed.after_kill().cut_before(cut), again(kill));
+            publish_series_into(&second, &mut ledger);
+            for outcome in Outcome::all() {
+                let broken = broken_promises(&second.after_power_cut(outcome), &ledger);
+                let place = format!("killed before step {kill}, cut before step {cut}, {outcome:?}");
+                found.extend(broken.into_iter().map(|promise| format!("{place}: {promise}")));
+            }
+        }
+    }
+    found
+}
+
+/// What was promised and tried until the process was killed.
+fn again(kill: usize) -> Ledger {
+    publish_series(&empty_disk().cut_before(kill))
+}
+
 fn empty_disk() -> CrashDisk {
     CrashDisk::with_folder(Path::new(ROOT))
 }
@@ -100,6 +136,12 @@ fn empty_disk() -> CrashDisk {
 #[test]
 fn no_cut_breaks_a_promise() {
     let found = search(empty_disk);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn no_cut_after_a_kill_breaks_a_promise() {
+    let found = search_after_kill();
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
@@ -126,7 +168,21 @@ fn an_existing_file_is_settled_by_the_next_process() {
     // Cut before the last step, which forces the folder: the name is visible but not yet certain.
     let cut = first.clone().cut_before(first.steps() + 2);
     draft.publish(&path, IfExists::Refuse).unwrap_err();
-    let next = cut.after_power_cut(Outcome::Everything);
+    let next = cut.after_kill();
+    assert!(next.after_power_cut(Outcome::Nothing).files().is_empty(), "there is nothing to settle");
     Durable::on(Arc::new(next.clone()), Path::new(ROOT)).settle(&path).unwrap();
     assert_eq!(next.after_power_cut(Outcome::Nothing).files().get(&path).map(Vec::as_slice), Some(b"photo".as_slice()));
+}
+
+#[test]
+fn every_folder_above_the_root_is_forced_to_the_disk() {
+    let root = Path::new("/srv/tide/data");
+    let disk = CrashDisk::with_folder(Path::new("/srv"));
+    for made in ["/srv/tide", "/srv/tide/data"] {
+        disk.create_folder(Path::new(made)).unwrap();
+    }
+    let durable = Durable::on(Arc::new(disk.clone()), root);
+    durable.settle_root().unwrap();
+    durable.publish(&root.join("one.jpg"), b"photo", IfExists::Refuse).unwrap();
+    assert!(disk.after_power_cut(Outcome::Nothing).files().contains_key(&root.join("one.jpg")));
 }

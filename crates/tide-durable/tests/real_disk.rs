@@ -63,3 +63,18 @@ fn a_folder_is_had_alone_until_let_go() {
     drop(alone);
     Durable::open(root.path()).unwrap().claim_alone().unwrap();
 }
+
+#[test]
+fn a_folder_that_somebody_removed_is_made_again() {
+    let root = tempfile::tempdir().unwrap();
+    let durable = Durable::open(&root.path().join("not/there/yet")).unwrap();
+    let path = durable.root().join("thumbnails/pier-3/2026/one.jpg");
+    for _ in 0..2 {
+        // Written beside its place, and written elsewhere.
+        durable.publish(&path, b"small", IfExists::Refuse).unwrap();
+        fs::remove_dir_all(durable.root().join("thumbnails")).unwrap();
+        let draft = durable.draft(&durable.root().join("incoming")).unwrap();
+        draft.publish(&path, IfExists::Refuse).unwrap();
+        fs::remove_dir_all(durable.root().join("thumbnails")).unwrap();
+    }
+}

@@ -51,6 +51,7 @@ pub enum JpegError {
 pub struct JpegCheck {
     state: State,
     dimensions: Option<Dimensions>,
+    is_progressive: bool,
     scans: u32,
 }
 
@@ -76,7 +77,7 @@ enum State {
 
 impl Default for JpegCheck {
     fn default() -> Self {
-        Self { state: State::Start { seen: 0 }, dimensions: None, scans: 0 }
+        Self { state: State::Start { seen: 0 }, dimensions: None, is_progressive: false, scans: 0 }
     }
 }
 
@@ -109,6 +110,12 @@ impl JpegCheck {
             bytes = &bytes[1..];
         }
         Ok(())
+    }
+
+    /// Whether a frame header seen so far announces a progressive picture (SOF2, SOF6, SOF10, SOF14), whose decoder holds every
+    /// coefficient in memory.
+    pub fn is_progressive(&self) -> bool {
+        self.is_progressive
     }
 
     /// The dimensions, if everything up to the end marker was there.
@@ -171,6 +178,7 @@ impl JpegCheck {
         }
         if is_frame_header(marker) {
             self.dimensions = Some(dimensions(at, frame)?);
+            self.is_progressive |= marker & 0b11 == 0b10;
         }
         if marker == SOS {
             self.scans += 1;

@@ -34,7 +34,7 @@ create table photo (
     boot_id text,
     monotonic_us bigint,
     camera text,
-    -- The words of an old device, where they were no time.
+    -- The timestamp of an old device, in its own words.
     client_timestamp text,
     -- A photo is its bytes: a repeat finds this.
     unique (station_id, digest)

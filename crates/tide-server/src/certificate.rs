@@ -8,6 +8,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use axum_server::tls_rustls::RustlsConfig;
@@ -25,6 +26,9 @@ use crate::data_folder;
 
 /// Life of a certificate in days: the longest that browsers on Apple systems accept from a private issuer.
 const LIFE_DAYS: i64 = 825;
+
+/// How long a new certificate may wait to be noticed.
+const FRESHNESS: Duration = Duration::from_secs(60);
 
 /// Days before its end at which a start of the server renews the certificate.
 const RENEWAL_DAYS: i64 = 60;
@@ -44,18 +48,22 @@ struct Issued {
 }
 
 impl CertificateFiles {
-    /// Reads the operator's certificate, or makes or renews our own.
+    /// Reads the operator's certificate, or makes or renews our own. Ours changes only when it must: near its end, and when
+    /// `public_name` is not in it. Addresses come and go, and old devices trust the very certificate that they were given.
     ///
     /// # Errors
     /// If files cannot be read or written.
     pub fn load(settings: &Settings, durable: &Durable, now: Timestamp) -> anyhow::Result<Self> {
         match (&settings.certificate, &settings.certificate_key) {
             (Some(certificate), Some(key)) => Self::read(certificate, key),
-            _ => Self::own(durable, &names_of_host(settings), now),
+            _ => {
+                let wanted = settings.public_name.iter().cloned().collect();
+                Self::own(durable, &wanted, &names_of_host(settings), now)
+            }
         }
     }
 
-    /// The configuration for serving with this certificate: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1.
+    /// The configuration for serving with this certificate: TLS 1.2 and 1.3, HTTP/1.1.
     ///
     /// # Errors
     /// If the files hold no certificate or no key that fits.
@@ -70,7 +78,7 @@ impl CertificateFiles {
             .with_no_client_auth()
             .with_single_cert(chain, key)
             .context("the certificate and its key do not belong together")?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(RustlsConfig::from_config(Arc::new(config)))
     }
 
@@ -82,14 +90,21 @@ impl CertificateFiles {
         Ok(Self { certificate_pem: read(certificate)?, key_pem: read(key)? })
     }
 
-    fn own(durable: &Durable, names: &BTreeSet<String>, now: Timestamp) -> anyhow::Result<Self> {
+    /// `wanted` are the names that it must have; `names` those that it gets when it has to be made.
+    fn own(
+        durable: &Durable,
+        wanted: &BTreeSet<String>,
+        names: &BTreeSet<String>,
+        now: Timestamp,
+    ) -> anyhow::Result<Self> {
         let folder = data_folder::private(durable, "tls")?;
+        durable.sweep(&folder)?;
         let read = |name: &str| read_if_there(durable, &folder.join(name));
         let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
         let issued = read("issued.json")?.and_then(|json| serde_json::from_str::<Issued>(&json).ok());
         let kept_key = read("key.pem")?;
         if let (Some(issued), Some(certificate_pem), Some(key_pem)) = (issued, read("certificate.pem")?, &kept_key)
-            && names.is_subset(&issued.names)
+            && wanted.is_subset(&issued.names)
             && issued.until > today + RENEWAL_DAYS.days()
         {
             return Ok(Self { certificate_pem, key_pem: key_pem.clone() });
@@ -112,6 +127,27 @@ impl CertificateFiles {
         let list = names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
         tracing::info!(names = list, %until, "made a certificate for this server");
         Ok(files)
+    }
+}
+
+/// Looks every minute whether the certificate has to change or the operator has put another in its place, and goes over to it
+/// without breaking a connection. A pair of files that cannot be used changes nothing: the old one serves on.
+pub async fn keep_fresh(serving: RustlsConfig, settings: Settings, durable: Durable) {
+    let mut known = String::new();
+    loop {
+        let loaded = CertificateFiles::load(&settings, &durable, Timestamp::now());
+        match loaded.and_then(|files| Ok((files.server_config()?, files.certificate_pem))) {
+            Ok((_, pem)) if pem == known => (),
+            Ok((config, pem)) => {
+                serving.reload_from_config(config.get_inner());
+                if !known.is_empty() {
+                    tracing::info!("serving with another certificate");
+                }
+                known = pem;
+            }
+            Err(error) => tracing::error!("the certificate stays the one before: {error:#}"),
+        }
+        tokio::time::sleep(FRESHNESS).await;
     }
 }
 
@@ -166,7 +202,7 @@ mod tests {
 
     fn own(folder: &Path, names: &[&str], now: &str) -> CertificateFiles {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
-        CertificateFiles::own(&Durable::open(folder).unwrap(), &names, now.parse().unwrap()).unwrap()
+        CertificateFiles::own(&Durable::open(folder).unwrap(), &names, &names, now.parse().unwrap()).unwrap()
     }
 
     #[test]

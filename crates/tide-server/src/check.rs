@@ -5,7 +5,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
+use anyhow::bail;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -18,6 +20,9 @@ use crate::serve::{open_catalog, open_data_folder};
 
 /// Rows read at a time.
 const CHUNK_PHOTOS: u32 = 1_000;
+
+/// How long an upload under way may be between its bytes and its row.
+const SETTLING: Duration = Duration::from_secs(2);
 
 /// How thorough.
 #[derive(Args)]
@@ -37,9 +42,9 @@ pub struct Findings {
     pub photos: u64,
     /// Rows whose bytes are not there.
     pub missing: Vec<String>,
-    /// Rows whose bytes are others.
+    /// Rows whose bytes are others, or cannot be read.
     pub damaged: Vec<String>,
-    /// Bytes without a row: their station was never given a receipt and offers them again.
+    /// Bytes without a row: an upload was interrupted before its receipt. A station offers its photo again.
     pub unlisted: Vec<String>,
 }
 
@@ -55,6 +60,9 @@ impl Findings {
 /// # Errors
 /// If the data folder cannot be read.
 pub async fn check(settings: &Settings, options: &CheckOptions) -> anyhow::Result<ExitCode> {
+    if !settings.data_dir.join("catalog").is_dir() {
+        bail!("there is no data of a tide-server in {}; set TIDE_DATA_DIR to where it is", settings.data_dir.display());
+    }
     let durable = open_data_folder(settings)?;
     let catalog = open_catalog(&durable).await?;
     let store = PhotoStore::look(durable);
@@ -74,7 +82,6 @@ pub async fn check(settings: &Settings, options: &CheckOptions) -> anyhow::Resul
 /// If either cannot be read.
 pub async fn examine(catalog: &Catalog, store: &PhotoStore, read: bool) -> anyhow::Result<Findings> {
     let mut findings = Findings::default();
-    // Files first: one that arrives while the check runs then has its row by the time the rows are read.
     let files = all_files(&store.folder())?;
     let progress = progress_bar(catalog.photo_count().await? + files.len() as u64);
     let mut last_id = 0;
@@ -83,36 +90,48 @@ pub async fn examine(catalog: &Catalog, store: &PhotoStore, read: bool) -> anyho
         let Some(last) = rows.last() else { break };
         last_id = last.id;
         for row in &rows {
-            examine_row(row, store, read, &mut findings)?;
+            examine_row(row, store, read, &mut findings);
             progress.inc(1);
         }
     }
+    let mut unlisted = Vec::new();
     for file in files {
         let key = store.key_of(&file);
         if !catalog.knows_store_key(&key).await? {
-            findings.unlisted.push(key);
+            unlisted.push(key);
         }
         progress.inc(1);
     }
     progress.finish_and_clear();
+    if !unlisted.is_empty() {
+        // An upload that the running server was just taking in has its row by now.
+        tokio::time::sleep(SETTLING).await;
+    }
+    for key in unlisted {
+        if !catalog.knows_store_key(&key).await? {
+            findings.unlisted.push(key);
+        }
+    }
     Ok(findings)
 }
 
-fn examine_row(row: &PhotoRecord, store: &PhotoStore, read: bool, findings: &mut Findings) -> io::Result<()> {
+fn examine_row(row: &PhotoRecord, store: &PhotoStore, read: bool, findings: &mut Findings) {
     let photo = &row.photo;
     let path = store.path(&photo.store_key);
     findings.photos += 1;
-    match fs::metadata(&path) {
+    let is_intact = || -> io::Result<bool> {
+        Ok(fs::metadata(&path)?.len() == photo.size_bytes && (!read || digest_of_file(&path)? == photo.digest))
+    };
+    match is_intact() {
+        Ok(true) => (),
+        Ok(false) => findings.damaged.push(photo.store_key.clone()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => findings.missing.push(photo.store_key.clone()),
-        Err(error) => return Err(error),
-        Ok(found) => {
-            let is_intact = found.len() == photo.size_bytes && (!read || digest_of_file(&path)? == photo.digest);
-            if !is_intact {
-                findings.damaged.push(photo.store_key.clone());
-            }
+        // A bad sector is what the check is for: it is told, and the others are looked at.
+        Err(error) => {
+            tracing::error!(path = %path.display(), %error, "failed to read a photo");
+            findings.damaged.push(photo.store_key.clone());
         }
     }
-    Ok(())
 }
 
 /// Every file below a folder.
@@ -147,8 +166,11 @@ fn progress_bar(length: u64) -> ProgressBar {
 fn print(findings: &Findings) {
     for (keys, problem) in [
         (&findings.missing, "is in the catalog, but its bytes are missing"),
-        (&findings.damaged, "has other bytes than the catalog says"),
-        (&findings.unlisted, "is not in the catalog; its station still holds it and offers it again"),
+        (&findings.damaged, "cannot be read, or has other bytes than the catalog says"),
+        (
+            &findings.unlisted,
+            "is not in the catalog: its upload was interrupted before the receipt, and a station offers it again",
+        ),
     ] {
         for key in keys {
             println!("{key} {problem}");

@@ -2,6 +2,7 @@
 
 use anyhow::bail;
 use clap::{Args, Parser, Subcommand};
+use tide_durable::Durable;
 use tide_photo::StationName;
 
 use crate::app::now;
@@ -61,18 +62,27 @@ pub async fn station(settings: &Settings, command: StationCommand) -> anyhow::Re
     let StationCommand::Add(AddStation { name, config }) = command;
     let durable = open_data_folder(settings)?;
     let catalog = open_catalog(&durable).await?;
+    // Before the name is taken: a certificate that cannot be used must not cost the station its name.
+    let certificate = trusted_certificate(settings, &durable)?;
     let token = Secret::random();
     if catalog.add_station(&name, &token.hash(), now()).await?.is_none() {
         bail!(StationTaken(name));
     }
     if config {
-        let certificate = CertificateFiles::load(settings, &durable, jiff::Timestamp::now())?;
-        println!("{}", station_toml(&name, &server_url(settings), &token, &certificate.certificate_pem));
+        println!("{}", station_toml(&name, &server_url(settings), &token, &certificate));
     } else {
         println!("{}", token.reveal());
     }
     catalog.close().await;
     Ok(())
+}
+
+/// What stations are to trust: this server's certificate, or a reminder of the proxy's, which we cannot know.
+fn trusted_certificate(settings: &Settings, durable: &Durable) -> anyhow::Result<String> {
+    if settings.plain_http {
+        return Ok("(put the certificate of the proxy here, or that of its issuer, in PEM form)".to_owned());
+    }
+    Ok(CertificateFiles::load(settings, durable, jiff::Timestamp::now())?.certificate_pem)
 }
 
 /// Settings for a station, ready to be put on its card.
@@ -92,5 +102,6 @@ fn server_url(settings: &Settings) -> String {
         None => own_addresses().first().map_or("localhost".to_owned(), ToString::to_string),
     };
     let host = if host.contains(':') { format!("[{host}]") } else { host };
-    format!("https://{host}:{}", settings.listen.port())
+    // A proxy in front of plain HTTP has the ordinary port.
+    if settings.plain_http { format!("https://{host}") } else { format!("https://{host}:{}", settings.listen.port()) }
 }

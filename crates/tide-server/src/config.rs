@@ -16,6 +16,9 @@ const SOURCES: Sources = Sources {
         ("TIDE_LISTEN", "listen"),
         ("TIDE_PUBLIC_NAME", "public_name"),
         ("TIDE_MAX_PHOTO_BYTES", "max_photo_bytes"),
+        ("TIDE_MIN_FREE_BYTES", "min_free_bytes"),
+        ("TIDE_MAX_CONNECTIONS", "max_connections"),
+        ("TIDE_MAX_CONNECTIONS_PER_ADDRESS", "max_connections_per_address"),
         ("TIDE_ANONYMOUS_STATION", "anonymous_station"),
         ("TIDE_PLAIN_HTTP", "plain_http"),
         ("TIDE_LOG", "log"),
@@ -25,6 +28,9 @@ const SOURCES: Sources = Sources {
         ("ADMIN_PASS", "admin_password"),
     ],
 };
+
+/// Longest name and password of an operator, in bytes: hashing more would be work for nothing.
+pub const MAX_CREDENTIAL_BYTES: usize = 1_024;
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Deserialize)]
@@ -38,6 +44,12 @@ pub struct Settings {
     pub public_name: Option<String>,
     /// Largest photo taken, in bytes.
     pub max_photo_bytes: u64,
+    /// Room that uploads leave free on the disks of photos and catalog, in bytes.
+    pub min_free_bytes: u64,
+    /// Connections at the same time, from all addresses together.
+    pub max_connections: usize,
+    /// Connections at the same time from one address; stations behind one router, or a proxy, share theirs.
+    pub max_connections_per_address: usize,
     /// Station that takes the uploads of old devices which cannot send a token. None: such uploads are refused.
     #[serde(deserialize_with = "optional_station")]
     pub anonymous_station: Option<StationName>,
@@ -62,6 +74,9 @@ impl Default for Settings {
             listen: SocketAddr::from(([0, 0, 0, 0], 5000)),
             public_name: None,
             max_photo_bytes: 32 * 1_024 * 1_024,
+            min_free_bytes: 128 * 1_024 * 1_024,
+            max_connections: 2_048,
+            max_connections_per_address: 1_024,
             anonymous_station: None,
             plain_http: false,
             log: "info".to_owned(),
@@ -79,7 +94,7 @@ impl Settings {
     /// # Errors
     /// If a key is unknown or a value wrong: the server refuses to start rather than guess.
     pub fn load() -> Result<Self, SettingsError> {
-        Self::from_environment(&std::env::vars().collect())
+        Self::from_environment(&tide_settings::environment(std::env::vars_os())?)
     }
 
     /// The same from any environment.
@@ -98,11 +113,26 @@ impl Settings {
                 "an own certificate needs both SSL_CERT_PATH and SSL_KEY_PATH; set the missing one, or neither",
             ));
         }
-        if self.admin_password.as_ref().is_some_and(|password| password.reveal().is_empty()) {
-            return Err(combination("ADMIN_PASS is empty; set a password, or leave it out to get one"));
+        let fits = |text: &str| (1..=MAX_CREDENTIAL_BYTES).contains(&text.len());
+        if !fits(&self.admin_user) || self.admin_password.as_ref().is_some_and(|password| !fits(password.reveal())) {
+            return Err(combination(
+                "ADMIN_USER and ADMIN_PASS are 1 to 1024 bytes long; leave ADMIN_PASS out to get a random password",
+            ));
+        }
+        if self.public_name.as_deref().is_some_and(|name| !is_host(name)) {
+            return Err(combination(
+                "TIDE_PUBLIC_NAME is a host name or an address alone, without https:// and port (for instance tide.example.org)",
+            ));
         }
         Ok(())
     }
+}
+
+fn is_host(name: &str) -> bool {
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    name.parse::<std::net::IpAddr>().is_ok() || name.split('.').all(is_label)
 }
 
 fn combination(reason: &str) -> SettingsError {
@@ -141,8 +171,22 @@ mod tests {
     }
 
     #[test]
-    fn half_a_certificate_and_an_empty_password_are_refused() {
+    fn half_a_certificate_and_an_endless_password_are_refused() {
         assert!(load(&[("SSL_CERT_PATH", "/x.pem")]).unwrap_err().contains("SSL_KEY_PATH"));
-        assert!(load(&[("ADMIN_PASS", "")]).unwrap_err().contains("ADMIN_PASS"));
+        assert!(load(&[("ADMIN_PASS", &"x".repeat(1_025))]).unwrap_err().contains("ADMIN_PASS"));
+        for unset in ["ADMIN_PASS", "ADMIN_USER", "TIDE_PUBLIC_NAME"] {
+            let settings = load(&[(unset, "")]).unwrap();
+            assert_eq!((settings.admin_user.as_str(), settings.public_name), ("admin", None));
+        }
+    }
+
+    #[test]
+    fn the_public_name_is_a_host_alone() {
+        for good in ["tide.example.org", "192.0.2.7", "2001:db8::7", "tide-server"] {
+            assert!(load(&[("TIDE_PUBLIC_NAME", good)]).is_ok(), "{good}");
+        }
+        for bad in ["https://tide.example.org", "tide.example.org:5000", "a b", "."] {
+            assert!(load(&[("TIDE_PUBLIC_NAME", bad)]).unwrap_err().contains("TIDE_PUBLIC_NAME"), "{bad}");
+        }
     }
 }

@@ -1,12 +1,14 @@
 //! The folder that holds all state of a server:
 //!
 //! ```text
-//! catalog/     the database (private)
-//! photos/      the photo store
-//! incoming/    uploads that are not whole yet; swept at start
+//! catalog/     the database
+//! photos/      the photo store; in `.incoming`, uploads that are not whole yet, swept at start
 //! thumbnails/  made from the photos; may be deleted at any time
-//! tls/         certificate and key of our own making (private)
+//! tls/         certificate and key of our own making
+//! lock         held by the running server
 //! ```
+//!
+//! Only the server's own user may enter any of them.
 
 use std::io;
 use std::path::PathBuf;

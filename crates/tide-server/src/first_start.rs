@@ -1,5 +1,9 @@
 //! The first operator. There is never a default password.
 
+use std::io::{self, Write};
+
+use anyhow::Context;
+
 use crate::app::now;
 use crate::catalog::{Catalog, Role};
 use crate::config::Settings;
@@ -18,13 +22,18 @@ pub async fn ensure_operator(catalog: &Catalog, settings: &Settings) -> anyhow::
     }
     let given = settings.admin_password.as_ref().map(|password| password.reveal().to_owned());
     let password = given.clone().unwrap_or_else(secret::readable_password);
-    let added = catalog.add_operator(&settings.admin_user, Role::Admin, &passwords::hash(&password)?, now()).await?;
-    if added.is_some() && given.is_none() {
-        // To the terminal (or `docker compose logs`) and nowhere else: the log does not get it.
-        println!(
-            "\n  This server's first operator, shown only this once:\n\n      user name  {}\n      password   {password}\n",
-            settings.admin_user
-        );
+    if given.is_none() {
+        // Shown before it is kept: a password that is kept but was never seen would lock everybody out.
+        show(&settings.admin_user, &password).context("failed to print the first operator's password")?;
     }
+    catalog.add_operator(&settings.admin_user, Role::Admin, &passwords::hash(&password)?, now()).await?;
     Ok(())
+}
+
+/// To the terminal (or `docker compose logs`) and nowhere else: the log does not get it.
+fn show(name: &str, password: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "\n  This server's first operator, shown only this once:\n")?;
+    writeln!(out, "      user name  {name}\n      password   {password}\n")?;
+    out.flush()
 }

@@ -1,6 +1,7 @@
 //! Operators' passwords: argon2id with the crate's parameters (19 MiB, 2 passes: OWASP's recommendation), a few at a time.
 
 use std::io;
+use std::sync::Arc;
 
 use argon2::Argon2;
 use argon2::PasswordHash;
@@ -10,9 +11,13 @@ use tokio::sync::Semaphore;
 /// Checks at the same time: each takes 19 MiB and a core for some tens of milliseconds.
 const AT_ONCE: usize = 2;
 
+/// Logins that may wait for their check; who comes later is asked to try again.
+const WAITING: usize = 32;
+
 /// Checks passwords against their hashes.
 pub struct Passwords {
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
+    waiting: Semaphore,
     /// The hash of no password, checked when there is no such operator, so that the answer takes as long.
     decoy: String,
 }
@@ -23,18 +28,25 @@ impl Passwords {
     /// # Errors
     /// If the password hash cannot be made.
     pub fn new() -> anyhow::Result<Self> {
-        Ok(Self { permits: Semaphore::new(AT_ONCE), decoy: hash(&crate::secret::readable_password())? })
+        let (permits, waiting) = (Arc::new(Semaphore::new(AT_ONCE)), Semaphore::new(WAITING));
+        Ok(Self { permits, waiting, decoy: hash(&crate::secret::readable_password())? })
     }
 
     /// Whether `password` belongs to `stored`; without a stored hash it never does.
     ///
     /// # Errors
-    /// If the check could not be made.
+    /// If the check could not be made; [`io::ErrorKind::ResourceBusy`] if too many are waiting.
     pub async fn matches(&self, password: String, stored: Option<String>) -> io::Result<bool> {
-        let _permit = self.permits.acquire().await.map_err(io::Error::other)?;
+        let _place = self.waiting.try_acquire().map_err(|_| io::ErrorKind::ResourceBusy)?;
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(io::Error::other)?;
         let known = stored.is_some();
         let hash = stored.unwrap_or_else(|| self.decoy.clone());
-        let verified = tokio::task::spawn_blocking(move || verify(&password, &hash)).await.map_err(io::Error::other)?;
+        let check = move || {
+            // With the work, not with the request: a client that hangs up does not end the work.
+            let _permit = permit;
+            verify(&password, &hash)
+        };
+        let verified = tokio::task::spawn_blocking(check).await.map_err(io::Error::other)?;
         Ok(verified && known)
     }
 }

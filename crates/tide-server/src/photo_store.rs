@@ -49,6 +49,7 @@ impl PhotoStore {
     /// If the folder cannot be used.
     pub fn open(durable: Durable) -> io::Result<Self> {
         let store = Self { durable };
+        store.durable.ensure_folder(&store.folder())?;
         let swept = store.durable.sweep(&store.incoming_folder())?;
         if swept > 0 {
             tracing::info!(
@@ -119,7 +120,8 @@ impl PhotoStore {
     }
 
     fn incoming_folder(&self) -> PathBuf {
-        self.durable.root().join("incoming")
+        // Below the photos, so that both are on one file system; no station's name begins with a dot.
+        self.folder().join(".incoming")
     }
 }
 

@@ -35,6 +35,9 @@ pub enum Refusal {
     /// The request does not have the form that it must have.
     #[error("{0}")]
     Form(String),
+    /// The request is longer than the largest photo with its form.
+    #[error("the request is larger than this server takes")]
+    FormTooLarge,
     /// A field of the manifest is wrong.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -58,9 +61,10 @@ impl Refusal {
             Self::NoToken => (StatusCode::UNAUTHORIZED, "no_token"),
             Self::OtherStation { .. } => (StatusCode::FORBIDDEN, "other_station"),
             Self::Form(_) => (StatusCode::BAD_REQUEST, "bad_form"),
+            Self::FormTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::Manifest(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_manifest"),
             Self::Ingest(error) => ingest_status(error),
-            Self::Catalog(_) => (StatusCode::SERVICE_UNAVAILABLE, "catalog_unavailable"),
+            Self::Catalog(error) => catalog_status(error),
         }
     }
 
@@ -104,12 +108,21 @@ fn ingest_status(error: &IngestError) -> (StatusCode, &'static str) {
         IngestError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
         IngestError::OtherBytes { .. } => (StatusCode::CONFLICT, "other_bytes"),
         IngestError::InProgress => (StatusCode::SERVICE_UNAVAILABLE, "in_progress"),
+        IngestError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+        IngestError::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too_slow"),
         IngestError::CutOff => (StatusCode::BAD_REQUEST, "cut_off"),
         IngestError::Disk(error) if error.kind() == std::io::ErrorKind::StorageFull => {
             (StatusCode::INSUFFICIENT_STORAGE, "disk_full")
         }
         IngestError::Disk(_) => (StatusCode::SERVICE_UNAVAILABLE, "disk_unavailable"),
-        IngestError::Catalog(_) => (StatusCode::SERVICE_UNAVAILABLE, "catalog_unavailable"),
+        IngestError::Catalog(error) => catalog_status(error),
+    }
+}
+
+fn catalog_status(error: &CatalogError) -> (StatusCode, &'static str) {
+    match error {
+        CatalogError::Full => (StatusCode::INSUFFICIENT_STORAGE, "disk_full"),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "catalog_unavailable"),
     }
 }
 

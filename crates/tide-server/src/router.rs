@@ -1,5 +1,7 @@
 //! Every address of the server, grouped by who calls it.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::HeaderValue;
@@ -12,6 +14,7 @@ use axum::routing::{get, post, put};
 use tide_photo::wire;
 use tower_http::csrf::CsrfLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use crate::app::App;
 use crate::handlers::{
@@ -22,6 +25,9 @@ use crate::ingest::linger::linger;
 /// Nothing but this server's own files, no script, no frame.
 const CONTENT_POLICY: &str = "default-src 'none'; img-src 'self'; style-src 'self'; form-action 'self'; \
                               base-uri 'none'; frame-ancestors 'none'";
+
+/// Silence allowed within a person's form.
+const FORM_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Bytes of a person's form at most.
 const FORM_BYTES: usize = 16 * 1_024;
@@ -38,11 +44,12 @@ const HEADERS: [(HeaderName, &str); 5] = [
 
 /// The routes table.
 pub fn router(app: App) -> Router {
-    // A photo is limited while it is read, by the setting `max_photo_bytes`.
+    // The photo itself is limited while it is read; this bounds everything around it, part headers too.
+    let upload_bytes = usize::try_from(app.ingest.max_photo_bytes().saturating_add(put_photo::FORM_BYTES));
     let stations = Router::new()
         .route(wire::PHOTO_ROUTE, put(put_photo::put_photo))
         .route("/upload", post(legacy_upload::upload))
-        .layer(DefaultBodyLimit::disable())
+        .layer(DefaultBodyLimit::max(upload_bytes.unwrap_or(usize::MAX)))
         .layer(from_fn(linger));
 
     let people = Router::new()
@@ -56,6 +63,7 @@ pub fn router(app: App) -> Router {
         .route("/thumbnails/{id}", get(images::thumbnail))
         .route("/assets/{version}/{name}", get(assets::asset))
         .layer(DefaultBodyLimit::max(FORM_BYTES))
+        .layer(RequestBodyTimeoutLayer::new(FORM_TIMEOUT))
         .layer(CsrfLayer::new());
 
     let probes = Router::new().route("/health", get(health::health));

@@ -1,30 +1,38 @@
 //! Puts the parts together and serves until told to stop.
 
-use std::net::TcpListener;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
-use axum_server::Handle;
+use anyhow::{Context, anyhow};
+use axum_server::tls_rustls::RustlsAcceptor;
+use axum_server::{Handle, Server};
 use jiff::Timestamp;
-use tide_durable::Durable;
+use tide_durable::{Alone, Durable};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::{App, now};
 use crate::catalog::{Catalog, PhotoWriter, Station};
 use crate::certificate::CertificateFiles;
 use crate::config::Settings;
+use crate::connections::{Doorkeeper, Limits};
+use crate::disk_guard::DiskGuard;
 use crate::ingest::Ingest;
 use crate::passwords::Passwords;
 use crate::photo_store::PhotoStore;
 use crate::thumbnails::Thumbnailer;
-use crate::{data_folder, first_start, router};
+use crate::{certificate, data_folder, first_start, router};
 
 /// How long requests under way may take to end after the server was told to stop.
 const FAREWELL: Duration = Duration::from_secs(10);
 
-/// How long a connection may take to say anything: TLS handshake and first request.
+/// How long a new connection may take for its first request, after the TLS handshake (10 s).
 const FIRST_REQUEST: Duration = Duration::from_secs(15);
+
+/// How long a connection may wait between requests, and take for the headers of one. Stations take a photo every 30 s by
+/// default, and need no new handshake for each.
+const NEXT_REQUEST: Duration = Duration::from_secs(75);
 
 /// Serves until SIGINT or SIGTERM.
 ///
@@ -32,13 +40,10 @@ const FIRST_REQUEST: Duration = Duration::from_secs(15);
 /// If the data folder, the certificate or the address cannot be used.
 pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     let durable = open_data_folder(&settings)?;
-    let _alone = durable
-        .claim_alone()
-        .with_context(|| format!("another tide-server is using {}; stop it first", settings.data_dir.display()))?;
+    let _alone = claim(&durable)?;
     let catalog = open_catalog(&durable).await?;
-    first_start::ensure_operator(&catalog, &settings).await?;
     let app = build(&settings, durable.clone(), catalog.clone()).await?;
-    let service = router::router(app).into_make_service();
+    let service = router::router(app).into_make_service_with_connect_info::<SocketAddr>();
 
     // Before anybody can connect: whoever is answered at all is answered rightly.
     let tls = match settings.plain_http {
@@ -49,20 +54,40 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         .with_context(|| format!("failed to listen on {}; is another server running there?", settings.listen))?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
+    first_start::ensure_operator(&catalog, &settings).await?;
+    let limits = Limits::within_open_files(settings.max_connections, settings.max_connections_per_address);
+    let doorkeeper = Doorkeeper::new(limits);
     let handle = Handle::new();
     tokio::spawn(stop_on_signal(handle.clone()));
     if let Some(tls) = tls {
+        tokio::spawn(certificate::keep_fresh(tls.clone(), settings.clone(), durable.clone()));
         tracing::info!(address = %format_args!("https://{address}"), "serving");
-        let server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle);
-        server.first_request_timeout(FIRST_REQUEST).serve(service).await?;
+        let acceptor = RustlsAcceptor::new(tls).acceptor(doorkeeper);
+        limited(axum_server::from_tcp(listener)?.acceptor(acceptor)).handle(handle).serve(service).await?;
     } else {
         tracing::warn!(%address, "serving plain HTTP; only a proxy on this host that speaks HTTPS may reach this");
-        let server = axum_server::from_tcp(listener)?.handle(handle);
-        server.first_request_timeout(FIRST_REQUEST).serve(service).await?;
+        limited(axum_server::from_tcp(listener)?.acceptor(doorkeeper)).handle(handle).serve(service).await?;
     }
     catalog.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// HTTP/1.1 only, which is all that stations and browsers need here, and every wait bounded.
+fn limited<A>(server: Server<SocketAddr, A>) -> Server<SocketAddr, A> {
+    let mut server = server.http1_only().first_request_timeout(FIRST_REQUEST);
+    server.http_builder().http1().header_read_timeout(NEXT_REQUEST);
+    server
+}
+
+/// Two servers on one folder would sweep each other's uploads.
+fn claim(durable: &Durable) -> anyhow::Result<Alone> {
+    durable.claim_alone().map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => {
+            anyhow!("another tide-server is using {}; stop it first", durable.root().display())
+        }
+        _ => anyhow::Error::from(error).context("failed to lock the data folder"),
+    })
 }
 
 /// Opens the folder that holds all state.
@@ -89,10 +114,15 @@ pub async fn open_catalog(durable: &Durable) -> anyhow::Result<Catalog> {
 
 async fn build(settings: &Settings, durable: Durable, catalog: Catalog) -> anyhow::Result<App> {
     let anonymous_station = anonymous_station(settings, &catalog).await?;
+    for folder in ["photos", "thumbnails"] {
+        data_folder::private(&durable, folder).with_context(|| format!("failed to use the folder {folder}"))?;
+    }
     let store = PhotoStore::open(durable.clone()).context("failed to open the photo store")?;
-    let thumbnailer = Thumbnailer::start(store.clone(), durable);
+    let thumbnailer = Thumbnailer::start(store.clone(), durable.clone());
     let writer = PhotoWriter::start(&catalog);
-    let ingest = Ingest::new(store.clone(), catalog.clone(), writer, thumbnailer.clone(), settings.max_photo_bytes);
+    let guard = DiskGuard::new(vec![store.folder(), durable.root().join("catalog")], settings.min_free_bytes);
+    let ingest =
+        Ingest::new(store.clone(), catalog.clone(), writer, thumbnailer.clone(), guard, settings.max_photo_bytes);
     let passwords = Arc::new(Passwords::new()?);
     Ok(App { catalog, store, ingest, thumbnailer, passwords, anonymous_station })
 }
@@ -107,7 +137,7 @@ async fn anonymous_station(settings: &Settings, catalog: &Catalog) -> anyhow::Re
     Ok(Some(station))
 }
 
-async fn stop_on_signal(handle: Handle<std::net::SocketAddr>) {
+async fn stop_on_signal(handle: Handle<SocketAddr>) {
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         tracing::error!("failed to listen for signals; stop the server with SIGKILL, it loses nothing");

@@ -9,6 +9,7 @@ use fast_image_resize::{PixelType, ResizeOptions, Resizer};
 use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ExtendedColorType, GrayImage, ImageReader, RgbImage};
 use tide_durable::{Durable, IfExists};
+use tide_photo::jpeg::{Dimensions, JpegCheck, JpegError};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::photo_store::PhotoStore;
@@ -22,8 +23,11 @@ const QUALITY: u8 = 78;
 /// Photos that may wait for their thumbnail. One that finds the queue full gets it when somebody looks.
 const QUEUE_PHOTOS: usize = 1_024;
 
-/// Pictures decoded at the same time; each takes three bytes per pixel of memory.
-const DECODERS: usize = 2;
+/// Pixels decoded at the same time, in millions. A picture takes three bytes of memory for each, a progressive one nine.
+const DECODED_MEGAPIXELS: u32 = 64;
+
+/// Largest progressive JPEG decoded, in pixels: no camera of a station makes any, and they cost three times the memory.
+const MAX_PROGRESSIVE_PIXELS: u64 = 16_000_000;
 
 /// Makes and keeps thumbnails. Clones share the queue.
 #[derive(Clone)]
@@ -35,12 +39,18 @@ pub struct Thumbnailer {
 struct Makers {
     store: PhotoStore,
     durable: Durable,
-    permits: Semaphore,
+    megapixels: Arc<Semaphore>,
 }
 
 /// A photo of which there can be no thumbnail.
 #[derive(Debug, thiserror::Error)]
 pub enum ThumbnailError {
+    /// The photo's bytes are not what was taken in.
+    #[error("the photo is damaged")]
+    Damaged(#[from] JpegError),
+    /// It would take more memory than it is worth.
+    #[error("the photo is a progressive JPEG of more than 16 megapixels")]
+    TooCostly,
     /// The JPEG cannot be decoded.
     #[error("failed to decode the photo")]
     Decode(#[from] image::ImageError),
@@ -55,7 +65,8 @@ pub enum ThumbnailError {
 impl Thumbnailer {
     /// Starts making thumbnails of photos in `store`, below the same data folder.
     pub fn start(store: PhotoStore, durable: Durable) -> Self {
-        let makers = Arc::new(Makers { store, durable, permits: Semaphore::new(DECODERS) });
+        let makers =
+            Arc::new(Makers { store, durable, megapixels: Arc::new(Semaphore::new(DECODED_MEGAPIXELS as usize)) });
         let (waiting, mut queue) = mpsc::channel::<String>(QUEUE_PHOTOS);
         let thumbnailer = Self { makers, waiting };
         let makers = Arc::clone(&thumbnailer.makers);
@@ -90,18 +101,36 @@ impl Makers {
         if tokio::fs::try_exists(&path).await? {
             return Ok(path);
         }
-        let _permit = self.permits.acquire().await.map_err(io::Error::other)?;
-        let (makers, photo) = (Arc::clone(self), self.store.path(store_key));
-        tokio::task::spawn_blocking(move || makers.make(&photo, &path).map(|()| path))
-            .await
-            .map_err(io::Error::other)?
+        let bytes = tokio::fs::read(self.store.path(store_key)).await?;
+        let megapixels = Arc::clone(&self.megapixels).acquire_many_owned(cost(&bytes)?).await;
+        let makers = Arc::clone(self);
+        let work = move || {
+            // With the work, not with the request: a browser that scrolls on does not end the work.
+            let _megapixels = megapixels.map_err(io::Error::other)?;
+            makers.make(&bytes, &path).map(|()| path)
+        };
+        tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
     }
 
-    fn make(&self, photo: &Path, path: &Path) -> Result<(), ThumbnailError> {
-        let jpeg = thumbnail(&std::fs::read(photo)?)?;
+    fn make(&self, photo: &[u8], path: &Path) -> Result<(), ThumbnailError> {
+        let jpeg = thumbnail(photo)?;
         self.durable.publish(path, &jpeg, IfExists::Replace)?;
         Ok(())
     }
+}
+
+/// What decoding a photo takes of [`DECODED_MEGAPIXELS`].
+fn cost(photo: &[u8]) -> Result<u32, ThumbnailError> {
+    let mut check = JpegCheck::default();
+    check.update(photo)?;
+    let is_progressive = check.is_progressive();
+    let Dimensions { width, height } = check.finish()?;
+    let pixels = u64::from(width) * u64::from(height);
+    if is_progressive && pixels > MAX_PROGRESSIVE_PIXELS {
+        return Err(ThumbnailError::TooCostly);
+    }
+    let weight = if is_progressive { 3 } else { 1 };
+    Ok(u32::try_from(pixels * weight / 1_000_000).unwrap_or(u32::MAX).clamp(1, DECODED_MEGAPIXELS))
 }
 
 /// The thumbnail of a JPEG: the whole picture, at most 480 pixels wide and high, never larger than the photo.
@@ -185,6 +214,21 @@ mod tests {
         for picture in [DynamicImage::new_rgb8(1_280, 720), DynamicImage::new_luma8(1_280, 720)] {
             assert_eq!(size_of(&thumbnail(&jpeg(&picture)).unwrap()), (480, 270));
         }
+    }
+
+    #[test]
+    fn a_picture_costs_its_pixels_and_a_large_progressive_one_is_not_decoded() {
+        let header = |marker: u8, width: u16, height: u16| {
+            let (width, height) = (width.to_be_bytes(), height.to_be_bytes());
+            let frame = [0xFF, marker, 0, 11, 8, height[0], height[1], width[0], width[1], 1, 1, 0x11, 0];
+            let scan = [0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 63, 0, 0x12, 0xFF, 0xD9];
+            [&[0xFF, 0xD8], frame.as_slice(), &scan].concat()
+        };
+        assert_eq!(cost(&header(0xC0, 4_056, 3_040)).unwrap(), 12);
+        assert_eq!(cost(&header(0xC0, 320, 240)).unwrap(), 1);
+        assert_eq!(cost(&header(0xC2, 4_056, 3_040)).unwrap(), 36);
+        assert!(matches!(cost(&header(0xC2, 10_000, 9_000)), Err(ThumbnailError::TooCostly)));
+        assert_eq!(cost(&header(0xC0, 10_000, 9_000)).unwrap(), DECODED_MEGAPIXELS, "alone");
     }
 
     #[test]

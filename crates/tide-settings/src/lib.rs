@@ -2,14 +2,15 @@
 //! line where there is one. The environment comes in as a map, so that each program reads it in one place and tests in none.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use config::{Config, File, FileFormat};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Visitor};
+use serde::{Deserialize, Deserializer};
 
 /// The environment variable that names the file.
 pub const FILE_VARIABLE: &str = "TIDE_CONFIG";
@@ -58,7 +59,7 @@ pub enum SettingsError {
         reason: String,
     },
     /// A setting that is needed and has no default.
-    #[error("a setting is missing: {reason}; add it to {path}")]
+    #[error("a setting is missing: {reason}; add it to {path}, or name another file with TIDE_CONFIG")]
     Missing {
         /// Which file.
         path: PathBuf,
@@ -83,9 +84,9 @@ impl Sources {
         if let Some(text) = read_file(&path, named.is_some())? {
             // Checked alone first: only the parser of the file still knows the line.
             if let Err(error) = toml::from_str::<T>(&text)
-                && !is_missing(&error.to_string())
+                && !is_missing(error.message())
             {
-                return Err(SettingsError::Content { path, reason: error.to_string() });
+                return Err(SettingsError::Content { path, reason: place_and_reason(&text, &error) });
             }
             builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
         }
@@ -102,7 +103,8 @@ impl Sources {
         environment: &BTreeMap<String, String>,
     ) -> Result<Vec<(String, &'static str, String)>, SettingsError> {
         let mut overrides = Vec::new();
-        for (name, value) in environment {
+        // A compose file passes on a variable that nobody has set as an empty one.
+        for (name, value) in environment.iter().filter(|(_, value)| !value.is_empty()) {
             match self.key_of(name) {
                 Some((key, false)) => overrides.push((name.clone(), key, value.clone())),
                 Some((key, true)) => overrides.push((name.clone(), key, read_secret(name, value)?)),
@@ -134,6 +136,40 @@ impl Sources {
     }
 }
 
+/// Where in the file, and what is wrong; never the line itself, which may hold a secret.
+fn place_and_reason(text: &str, error: &toml::de::Error) -> String {
+    let reason = error.message().trim_end();
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return reason.to_owned() };
+    let number = before.matches('\n').count() + 1;
+    let line = text.lines().nth(number - 1).unwrap_or_default();
+    let key = line.split_once('=').map(|(key, _)| key.trim()).filter(|key| !key.is_empty());
+    match key {
+        Some(key) if !reason.contains(key) => format!("line {number}, {key}: {reason}"),
+        _ => format!("line {number}: {reason}"),
+    }
+}
+
+/// This process's environment. What is not UTF-8 is none of our settings, unless its name says so.
+///
+/// # Errors
+/// If one of our own variables has a value that is no text.
+pub fn environment(
+    variables: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<BTreeMap<String, String>, SettingsError> {
+    let mut environment = BTreeMap::new();
+    for (name, value) in variables {
+        let Ok(name) = name.into_string() else { continue };
+        match value.into_string() {
+            Ok(value) => drop(environment.insert(name, value)),
+            Err(_) if name.starts_with(OUR_PREFIX) => {
+                return Err(SettingsError::Variable { name, reason: "its value is not UTF-8 text".to_owned() });
+            }
+            Err(_) => (),
+        }
+    }
+    Ok(environment)
+}
+
 /// serde's words for a field without default: the environment may still supply it.
 fn is_missing(error: &str) -> bool {
     error.contains("missing field") || error.contains("missing configuration field")
@@ -159,14 +195,56 @@ fn read_secret(name: &str, path: &str) -> Result<String, SettingsError> {
 }
 
 /// A password or token. It has no text form, so that no log can hold it.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Hidden(String);
 
 impl Hidden {
     /// The secret itself.
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Hidden {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(HiddenVisitor)
+    }
+}
+
+/// serde's own words about a value of the wrong type repeat the value, so every type is met here.
+struct HiddenVisitor;
+
+impl HiddenVisitor {
+    fn refuse<E: serde::de::Error>() -> Result<Hidden, E> {
+        Err(E::custom("a secret is text, between quotes"))
+    }
+}
+
+impl Visitor<'_> for HiddenVisitor {
+    type Value = Hidden;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("text, between quotes")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Hidden, E> {
+        Ok(Hidden(text.to_owned()))
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<Hidden, E> {
+        Self::refuse()
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<Hidden, E> {
+        Self::refuse()
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<Hidden, E> {
+        Self::refuse()
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<Hidden, E> {
+        Self::refuse()
     }
 }
 
@@ -236,6 +314,7 @@ mod tests {
             ("\n\nlisten = 'everywhere'", ["line 3", "listen"]),
             ("listen = '127.0.0.1:1'\n[server]\ntokn = 'a'", ["line 3", "tokn"]),
             ("listen = ", ["line 1", "listen"]),
+            ("listen = '127.0.0.1:1'\ninterval_s = 'often'", ["line 2", "interval_s"]),
         ] {
             let error = load(text, &[]).unwrap_err();
             assert!(words.iter().all(|word| error.contains(word)), "{text}: {error}");
@@ -249,6 +328,31 @@ mod tests {
             assert!(error.contains(name), "{name}: {error}");
         }
         assert!(load("listen = '127.0.0.1:1'", &[("PHOTO_INTERVAL", "often")]).unwrap_err().contains("PHOTO_INTERVAL"));
+    }
+
+    #[test]
+    fn a_mistake_beside_a_secret_does_not_show_the_secret() {
+        for text in [
+            "listen = '127.0.0.1:1'\n[server]\ntoken = 48151623",
+            "listen = '127.0.0.1:1'\n[server]\ntoken = '48151623",
+        ] {
+            let error = load(text, &[]).unwrap_err();
+            assert!(error.contains("line 3") && !error.contains("48151623"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_empty_variable_is_as_good_as_none() {
+        assert_eq!(load("listen = '127.0.0.1:1'", &[("TIDE_LISTEN", "")]).unwrap().listen.port(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_not_text_is_refused_only_where_it_is_ours() {
+        use std::os::unix::ffi::OsStringExt;
+        let pair = |name: &str| [(OsString::from(name), OsString::from_vec(vec![0xFF]))].into_iter();
+        assert!(environment(pair("OTHER")).unwrap().is_empty());
+        assert!(environment(pair("TIDE_LISTEN")).unwrap_err().to_string().contains("TIDE_LISTEN"));
     }
 
     #[test]

@@ -15,7 +15,27 @@ pub(crate) struct Config {
     pub(crate) cache: Option<PathBuf>,
     /// `PATH`: where programs are looked for.
     pub(crate) path: OsString,
+    /// `NO_PROXY` with this computer added, if there is a proxy.
+    pub(crate) no_proxy: Option<String>,
 }
+
+/// Settings of a server or a station whose names do not begin with `TIDE_`: the prototype's.
+const PROTOTYPE: &[&str] = &[
+    "ADMIN_PASS",
+    "ADMIN_USER",
+    "FLASH_GPIO",
+    "PHOTO_INTERVAL",
+    "SECRET_KEY",
+    "SERVER_URL",
+    "SSL_CERT_PATH",
+    "SSL_KEY_PATH",
+];
+
+/// Variables that name a proxy, each known in lower case too.
+const PROXIES: &[&str] = &["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY"];
+
+/// The names of this computer, which a proxy would take for its own.
+const THIS_COMPUTER: &str = "localhost,127.0.0.1";
 
 impl Config {
     /// The settings of this process.
@@ -29,17 +49,43 @@ impl Config {
             is_ci: variable("CI").is_some_and(|value| value == "true"),
             cache: variable("TIDE_CACHE").filter(|value| !value.is_empty()).map(PathBuf::from),
             path: variable("PATH").unwrap_or_default(),
+            no_proxy: no_proxy(&variable),
         }
+    }
+
+    /// What tests see beside what everything sees: whether all of them must run, and how to reach the servers that they start.
+    pub(crate) fn variables_for_tests(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let test_all = self.test_all.then_some(("TIDE_TEST_ALL", "1"));
+        let direct = self.no_proxy.as_deref();
+        test_all.into_iter().chain(["NO_PROXY", "no_proxy"].into_iter().zip(direct.into_iter().cycle()))
     }
 }
 
-/// The variables that `cargo run` sets for this package. A build that inherited them would compile again what watches
-/// them (ring does), and so would the next build that is typed by hand.
-pub(crate) fn variables_of_this_package() -> impl Iterator<Item = OsString> {
-    env::vars_os().map(|(name, _)| name).filter(|name| {
-        let name = name.to_string_lossy();
-        name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name == "CARGO_BIN_NAME"
-    })
+fn no_proxy(variable: &impl Fn(&str) -> Option<OsString>) -> Option<String> {
+    let either_case = |name: &str| {
+        let value = variable(&name.to_ascii_lowercase()).or_else(|| variable(name));
+        value.filter(|value| !value.is_empty())
+    };
+    PROXIES.iter().find_map(|proxy| either_case(proxy))?;
+    match either_case("NO_PROXY") {
+        None => Some(THIS_COMPUTER.to_owned()),
+        // The star means every address, but only where it stands alone.
+        Some(none) if none == "*" => None,
+        Some(others) => Some(format!("{},{THIS_COMPUTER}", others.to_string_lossy())),
+    }
+}
+
+/// The variables of this process that no program started here may see.
+pub(crate) fn foreign_variables() -> impl Iterator<Item = OsString> {
+    env::vars_os().map(|(name, _)| name).filter(|name| is_foreign(&name.to_string_lossy()))
+}
+
+/// Settings that the user's shell has for a server or station of its own. And what `cargo run` sets for this package: a build
+/// that inherited it would compile again what watches it (ring does), and so would the next build that is typed by hand.
+fn is_foreign(name: &str) -> bool {
+    let is_setting = name.starts_with("TIDE_") || PROTOTYPE.contains(&name.strip_suffix("_FILE").unwrap_or(name));
+    let is_of_this_package = ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.starts_with(prefix));
+    is_setting || is_of_this_package || name == "CARGO_BIN_NAME"
 }
 
 #[cfg(test)]
@@ -65,5 +111,32 @@ mod tests {
         assert!(!config(&[("CI", "false")]).is_ci);
         assert_eq!(config(&[("TIDE_CACHE", "")]).cache, None);
         assert_eq!(config(&[("TIDE_CACHE", "/c")]).cache, Some(PathBuf::from("/c")));
+    }
+
+    #[test]
+    fn the_users_own_settings_are_kept_away_and_nothing_else() {
+        for name in
+            ["TIDE_CONFIG", "TIDE_TEST_ALL", "ADMIN_PASS_FILE", "SERVER_URL", "CARGO_PKG_NAME", "CARGO_BIN_NAME"]
+        {
+            assert!(is_foreign(name), "{name}");
+        }
+        for name in ["PATH", "HOME", "SSL_CERT_FILE", "CARGO_TARGET_DIR", "RUSTFLAGS", "MY_TIDE_X", "TMPDIR"] {
+            assert!(!is_foreign(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn tests_see_what_they_need() {
+        let seen = |variables: &[(&str, &str)]| {
+            let config = config(variables);
+            config.variables_for_tests().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
+        };
+        assert!(seen(&[("TIDE_TEST_ALL", "0"), ("NO_PROXY", "intranet")]).is_empty());
+        assert_eq!(seen(&[("TIDE_TEST_ALL", "1")]), ["TIDE_TEST_ALL=1"]);
+        let both = |value: &str| [format!("NO_PROXY={value}"), format!("no_proxy={value}")];
+        assert_eq!(seen(&[("https_proxy", "http://p:1")]), both("localhost,127.0.0.1"));
+        let proxies = [("HTTP_PROXY", "http://p:1"), ("NO_PROXY", "intranet")];
+        assert_eq!(seen(&proxies), both("intranet,localhost,127.0.0.1"));
+        assert!(seen(&[("ALL_PROXY", "http://p:1"), ("no_proxy", "*")]).is_empty());
     }
 }

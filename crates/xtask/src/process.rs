@@ -8,14 +8,16 @@ use anyhow::{Context, Result, bail};
 
 use crate::config;
 
-/// `cargo` with these arguments, as if typed by hand.
+/// `cargo` with these arguments, as if typed by hand in a shell that has no settings of ours.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new("cargo");
-    command.args(arguments);
-    for variable in config::variables_of_this_package() {
-        command.env_remove(variable);
-    }
+    without_foreign_variables(command.args(arguments));
     command
+}
+
+/// The command without what this process has in its environment and the program must not see.
+pub(crate) fn without_foreign_variables(command: &mut Command) -> &mut Command {
+    config::foreign_variables().fold(command, |command, variable| command.env_remove(variable))
 }
 
 /// Shows and runs a program whose output goes where ours goes.

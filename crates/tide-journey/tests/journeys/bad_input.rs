@@ -1,5 +1,7 @@
 //! What a station would never send.
 
+use std::time::Duration;
+
 use anyhow::ensure;
 use bytes::Bytes;
 use futures_util::stream;
@@ -19,6 +21,7 @@ pub(crate) fn journeys() -> Vec<Trial> {
         journey("bad_photos_are_refused_and_not_stored", Need::Nothing, bad_photos),
         journey("a_photo_is_stored_once_however_often_it_comes", Need::Nothing, repeats),
         journey("a_body_over_the_limit_is_refused_without_buffering_it", Need::Nothing, too_large),
+        journey("logins_that_hang_up_do_not_pile_up", Need::Nothing, hung_up_logins),
         journey("pages_are_closed_to_strangers", Need::Nothing, strangers),
     ]
 }
@@ -140,11 +143,41 @@ fn too_large() -> anyhow::Result<()> {
         let form = Form::new().part("manifest", Part::stream(mebibyte()));
         let answer = hand.put_form(&digest, form).await?;
         ensure!(answer.status == StatusCode::PAYLOAD_TOO_LARGE, "{answer:?}");
+        // A part whose header never ends.
+        let opening = Bytes::from_static(b"--b\r\nContent-Disposition: form-data; name=\"manifest\"; x=\"");
+        let pieces =
+            std::iter::once(opening).chain(std::iter::repeat_n(Bytes::from(vec![b'x'; 1_024 * 1_024]), BODY_MIB));
+        let endless = Body::wrap_stream(stream::iter(pieces.map(Ok::<_, std::io::Error>)));
+        let answer = hand.put_body(&digest, "multipart/form-data; boundary=b", endless).await?;
+        ensure!(answer.status == StatusCode::PAYLOAD_TOO_LARGE, "{answer:?}");
         let growth_kib = server.peak_memory_kib()? - before_kib;
         ensure!(growth_kib < GROWTH_KIB, "the server grew by {growth_kib} KiB");
         Ok(())
     })?;
     server.expect_clean(0)
+}
+
+/// Memory that any number of logins may take, in KiB: two checks of 19 MiB each, and what waits for them.
+const LOGINS_KIB: u64 = 96 * 1_024;
+
+/// A client that hangs up must not leave its password check behind to pile up with others.
+fn hung_up_logins() -> anyhow::Result<()> {
+    let server = TestServer::start()?;
+    wait_for(async {
+        let before_kib = server.peak_memory_kib()?;
+        let logins = (0..150).map(|_| async {
+            let client = server.client()?;
+            let request = client.post(format!("{}/login", server.url())).body("username=admin&password=wrong");
+            let request = request.header("content-type", "application/x-www-form-urlencoded");
+            // Long enough to be on its way, too short for an answer.
+            let _ = request.timeout(Duration::from_millis(400)).send().await;
+            anyhow::Ok(())
+        });
+        futures_util::future::try_join_all(logins).await?;
+        let growth_kib = server.peak_memory_kib()? - before_kib;
+        ensure!(growth_kib < LOGINS_KIB, "the server grew by {growth_kib} KiB");
+        server.log_in().await.map(drop)
+    })
 }
 
 fn strangers() -> anyhow::Result<()> {

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use reqwest::multipart::{Form, Part};
-use reqwest::{Client, StatusCode};
+use reqwest::{Body, Client, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tide_journey::{TestServer, TestStation};
 use tide_photo::{Digest, wire};
@@ -33,8 +33,19 @@ impl Hand {
     }
 
     pub(crate) async fn put_form(&self, digest: &str, form: Form) -> anyhow::Result<Answer> {
-        let address = format!("{}/api/v1/photos/{digest}", self.base);
-        let answer = self.client.put(address).bearer_auth(&self.token).multipart(form).send().await?;
+        Self::answer(self.request(digest).multipart(form)).await
+    }
+
+    pub(crate) async fn put_body(&self, digest: &str, kind: &str, body: Body) -> anyhow::Result<Answer> {
+        Self::answer(self.request(digest).header("content-type", kind).body(body)).await
+    }
+
+    fn request(&self, digest: &str) -> RequestBuilder {
+        self.client.put(format!("{}/api/v1/photos/{digest}", self.base)).bearer_auth(&self.token)
+    }
+
+    async fn answer(request: RequestBuilder) -> anyhow::Result<Answer> {
+        let answer = request.send().await?;
         let status = answer.status();
         let body = answer.bytes().await?;
         Ok(Answer { status, body: serde_json::from_slice(&body).unwrap_or(Value::Null) })

@@ -35,9 +35,24 @@ pub enum CatalogError {
     /// A value that no version of this program writes.
     #[error("the catalog holds an impossible {0}; restore it from a backup")]
     Impossible(&'static str),
+    /// The disk has no room for the catalog.
+    #[error("the disk of the catalog is full")]
+    Full,
+    /// A commit failed, for every photo in it.
+    #[error("failed to commit to the catalog: {0}")]
+    Commit(String),
     /// The writer has stopped.
     #[error("the catalog's writer has stopped")]
     WriterStopped,
+}
+
+impl CatalogError {
+    /// What an error of a whole transaction means for each photo in it.
+    fn of_commit(error: &sqlx::Error) -> Self {
+        // SQLITE_FULL, https://sqlite.org/rescode.html#full
+        let is_full = error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "13");
+        if is_full { Self::Full } else { Self::Commit(error.to_string()) }
+    }
 }
 
 /// The catalog of one server. Clones share its connections.
@@ -65,12 +80,13 @@ impl Catalog {
         Ok(Self { pool })
     }
 
-    /// Whether the catalog can be read at this moment.
+    /// Whether the catalog can be read and written at this moment.
     ///
     /// # Errors
     /// If it cannot.
     pub async fn answers(&self) -> Result<(), CatalogError> {
-        sqlx::query("select id from photo limit 1").fetch_optional(&self.pool).await?;
+        // Asks for the right to write and gives it back: a catalog that can only be read takes no photos.
+        self.pool.begin_with("begin immediate").await?.rollback().await?;
         Ok(())
     }
 

@@ -55,7 +55,7 @@ pub enum Origin {
 /// The old door tells nothing but a timestamp.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OldDoor {
-    /// The device's words, where they were no time.
+    /// The device's words, as they came.
     pub client_timestamp: Option<String>,
 }
 

@@ -75,7 +75,7 @@ async fn commit(pool: &SqlitePool, photos: &[Box<NewPhoto>]) -> Vec<Result<Recor
         Ok(outcomes) => outcomes,
         Err(error) => {
             tracing::error!(photos = photos.len(), error = &error as &dyn std::error::Error, "failed to commit photos");
-            photos.iter().map(|_| Err(CatalogError::WriterStopped)).collect()
+            photos.iter().map(|_| Err(CatalogError::of_commit(&error))).collect()
         }
     }
 }

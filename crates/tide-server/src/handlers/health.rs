@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use serde::Serialize;
 
 use crate::app::{App, now};
+use crate::ingest::IngestError;
 
 /// The prototype's answer.
 #[derive(Serialize)]
@@ -14,13 +15,17 @@ pub struct Health {
     timestamp: String,
 }
 
-/// 200 and `healthy` while the catalog answers, 503 and `unhealthy` otherwise.
+/// 200 and `healthy` while photos can be taken in, 503 and `unhealthy` otherwise.
 pub async fn health(State(app): State<App>) -> (StatusCode, Json<Health>) {
     let timestamp = now().to_string();
-    match app.catalog.answers().await {
+    let able = match app.ingest.check_room() {
+        Ok(()) => app.catalog.answers().await.map_err(IngestError::from),
+        Err(error) => Err(error),
+    };
+    match able {
         Ok(()) => (StatusCode::OK, Json(Health { status: "healthy", timestamp })),
         Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "the catalog does not answer");
+            tracing::error!(error = &error as &dyn std::error::Error, "no photo can be taken in");
             (StatusCode::SERVICE_UNAVAILABLE, Json(Health { status: "unhealthy", timestamp }))
         }
     }

@@ -66,9 +66,12 @@ async fn serve(path: &std::path::Path, tag: &str, request: Request) -> Result<Re
     if response.status() == StatusCode::NOT_FOUND {
         return Err(PageError::NotFound);
     }
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("image/jpeg"));
     let mut response = response.map(Body::new);
-    response.headers_mut().extend(headers);
+    // An error passes; a browser must not keep it.
+    if response.status().is_success() {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("image/jpeg"));
+        response.headers_mut().extend(headers);
+    }
     Ok(response)
 }
 

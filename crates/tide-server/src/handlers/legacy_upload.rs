@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use tide_photo::{CapturedAt, ClockQuality};
 
-use super::put_photo::{cut_off, read_limited, receive_image, refuse_by_length};
+use super::put_photo::{next_field, read_limited, receive_image, refuse_by_length};
 use crate::app::{App, now};
 use crate::catalog::{OldDoor, Origin, Station};
 use crate::ingest::{Description, ReceivedImage};
@@ -20,8 +20,12 @@ const MAX_TIMESTAMP_BYTES: usize = 1_024;
 const MISSING: &str = "Missing image or timestamp";
 
 /// Stores a photo of an old device.
-pub async fn upload(State(app): State<App>, UploadingStation(station): UploadingStation, request: Request) -> Response {
-    match store(&app, station, request).await {
+pub async fn upload(State(app): State<App>, station: Result<UploadingStation, Refusal>, request: Request) -> Response {
+    let stored = match station {
+        Ok(UploadingStation(station)) => store(&app, station, request).await,
+        Err(refusal) => Err(refusal),
+    };
+    match stored {
         Ok(()) => (StatusCode::OK, "Uploaded").into_response(),
         Err(refusal) => {
             refusal.log();
@@ -32,6 +36,7 @@ pub async fn upload(State(app): State<App>, UploadingStation(station): Uploading
 
 async fn store(app: &App, station: Station, request: Request) -> Result<(), Refusal> {
     refuse_by_length(request.headers(), &app.ingest)?;
+    app.ingest.check_room()?;
     let missing = || Refusal::Form(MISSING.to_owned());
     // A request that is no multipart form has neither field.
     let form = Multipart::from_request(request, &()).await.map_err(|_| missing())?;
@@ -46,7 +51,7 @@ async fn store(app: &App, station: Station, request: Request) -> Result<(), Refu
 /// The two fields in any order; others are passed over. The client's file name is never read.
 async fn read_form(app: &App, mut form: Multipart) -> Result<(Option<ReceivedImage>, Option<String>), Refusal> {
     let (mut image, mut timestamp) = (None, None);
-    while let Some(field) = form.next_field().await.map_err(cut_off)? {
+    while let Some(field) = next_field(&mut form).await? {
         match field.name() {
             Some("image") => image = Some(receive_image(&app.ingest, field).await?),
             Some("timestamp") => {
@@ -59,14 +64,11 @@ async fn read_form(app: &App, mut form: Multipart) -> Result<(Option<ReceivedIma
     Ok((image, timestamp))
 }
 
-/// The old device's clock is nobody's to vouch for, and its words may be no time at all: then the moment of arrival has to do,
-/// and the words are kept as text.
+/// The old device's clock is nobody's to vouch for, and its words may be no time at all: then the moment of arrival has to do.
+/// The words are kept as they came: without an offset they may mean any zone.
 fn describe(timestamp: String, received_at: CapturedAt) -> Description {
-    let (captured_at, client_timestamp) = match CapturedAt::parse_lenient(&timestamp) {
-        Ok(captured_at) => (captured_at, None),
-        Err(_) => (received_at, Some(timestamp)),
-    };
-    let origin = Origin::OldDoor(OldDoor { client_timestamp });
+    let captured_at = CapturedAt::parse_lenient(&timestamp).unwrap_or(received_at);
+    let origin = Origin::OldDoor(OldDoor { client_timestamp: Some(timestamp) });
     Description { captured_at, clock: ClockQuality::unsynchronised(), origin }
 }
 
@@ -75,11 +77,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_that_are_no_time_are_kept_as_text() {
+    fn the_words_are_kept_and_read_as_a_time_if_they_are_one() {
         let arrival: CapturedAt = "2026-01-01T00:00:00Z".parse().unwrap();
-        let told = describe("2025-06-01T10:00:00+03:00".to_owned(), arrival);
+        let words = "2025-06-01T10:00:00+03:00";
+        let told = describe(words.to_owned(), arrival);
         assert_eq!(told.captured_at.to_string(), "2025-06-01T07:00:00.000Z");
-        assert_eq!(told.origin, Origin::OldDoor(OldDoor { client_timestamp: None }));
+        assert_eq!(told.origin, Origin::OldDoor(OldDoor { client_timestamp: Some(words.to_owned()) }));
         let script = "<script>alert(1)</script>";
         let told = describe(script.to_owned(), arrival);
         assert_eq!(told.captured_at, arrival);

@@ -1,8 +1,10 @@
 //! `/login` and `/logout`.
 
+use std::net::SocketAddr;
+
 use askama::Template;
 use axum::Form;
-use axum::extract::{Query, State};
+use axum::extract::{ConnectInfo, Query, State};
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum_extra::extract::CookieJar;
@@ -12,6 +14,7 @@ use serde::Deserialize;
 use super::{LoggedIn, PageError};
 use crate::app::{App, now};
 use crate::catalog::Operator;
+use crate::config::MAX_CREDENTIAL_BYTES;
 use crate::secret::{Secret, SecretHash};
 
 /// Name of the session's cookie. The prefix makes browsers refuse it without `Secure`, with a domain, or with another path.
@@ -19,9 +22,6 @@ pub const SESSION_COOKIE: &str = "__Host-tide";
 
 /// Life of a session in days.
 const SESSION_DAYS: i64 = 14;
-
-/// Longest name and password looked at, in bytes: hashing more would be work for nothing.
-const MAX_CREDENTIAL_BYTES: usize = 1_024;
 
 /// Where to go after logging in.
 #[derive(Deserialize)]
@@ -63,18 +63,20 @@ pub async fn form(Query(Next { next }): Query<Next>, operator: Option<LoggedIn>)
 /// See [`PageError`].
 pub async fn log_in(
     State(app): State<App>,
+    ConnectInfo(address): ConnectInfo<SocketAddr>,
     Query(Next { next }): Query<Next>,
     jar: CookieJar,
     Form(Credentials { username, password }): Form<Credentials>,
 ) -> Result<Response, PageError> {
     let Some(operator) = check(&app, &username, password).await? else {
-        tracing::warn!("a login was refused");
+        // Without the name that was given: people type their password there.
+        tracing::warn!(address = %address.ip(), "a login was refused");
         let html = page(&username, &next, true).render()?;
         return Ok((StatusCode::UNAUTHORIZED, Html(html)).into_response());
     };
     let (secret, now) = (Secret::random(), now());
     app.catalog.open_session(&secret.hash(), &operator, now, session_end(now)).await?;
-    tracing::info!(operator = operator.name, "logged in");
+    tracing::info!(operator = operator.name, address = %address.ip(), "logged in");
     Ok((jar.add(session_cookie(&secret)), Redirect::to(own_path(&next))).into_response())
 }
 
@@ -124,7 +126,8 @@ fn session_end(now: tide_photo::CapturedAt) -> tide_photo::CapturedAt {
 
 /// Only paths of this server are gone to: a link must not lead a freshly logged-in operator to a copy of this page.
 fn own_path(next: &str) -> &str {
-    let is_own = next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\r', '\n', '\t']);
+    let is_plain = next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    let is_own = next.starts_with('/') && !next.starts_with("//") && is_plain;
     if is_own { next } else { "/gallery" }
 }
 
@@ -135,7 +138,8 @@ mod tests {
     #[test]
     fn a_login_leads_only_to_our_own_pages() {
         assert_eq!(own_path("/photo/7?x=1"), "/photo/7?x=1");
-        for foreign in ["", "//evil.example", "https://evil.example", "/\\evil.example", "gallery", "/\t/evil.example"]
+        for foreign in
+            ["", "//evil.example", "https://evil.example", "/\\evil.example", "gallery", "/\t/evil.example", "/\u{1}"]
         {
             assert_eq!(own_path(foreign), "/gallery", "{foreign}");
         }

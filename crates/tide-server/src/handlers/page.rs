@@ -76,7 +76,10 @@ impl IntoResponse for PageError {
     fn into_response(self) -> Response {
         let (status, title) = match &self {
             Self::NotLoggedIn { wanted, is_person: true } => return to_login(wanted),
-            Self::NotLoggedIn { .. } => (StatusCode::UNAUTHORIZED, "Not logged in"),
+            Self::NotLoggedIn { .. } => {
+                return (StatusCode::UNAUTHORIZED, "log in first: POST username and password to /login")
+                    .into_response();
+            }
             Self::NotFound => (StatusCode::NOT_FOUND, "Not found"),
             Self::Query(_) => (StatusCode::BAD_REQUEST, "Not understood"),
             Self::Catalog(_) | Self::Disk(_) => (StatusCode::SERVICE_UNAVAILABLE, "Not available"),

@@ -1,7 +1,8 @@
 //! `PUT /api/v1/photos/{sha256}`: a station offers a photo with its manifest.
 
 use axum::Json;
-use axum::extract::multipart::{Field, Multipart, MultipartError};
+use axum::body::Bytes;
+use axum::extract::multipart::{Field, Multipart, MultipartError, MultipartRejection};
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::http::StatusCode;
@@ -9,15 +10,16 @@ use axum::http::header::CONTENT_LENGTH;
 use tide_photo::manifest::MAX_MANIFEST_BYTES;
 use tide_photo::wire::{IMAGE_PART, MANIFEST_PART};
 use tide_photo::{Digest, Hasher, Holding, Manifest, Receipt};
+use tokio::time::timeout_at;
 
 use crate::app::{App, now};
 use crate::catalog::{Origin, Station};
-use crate::ingest::{Description, Ingest, IngestError, ReceivedImage};
+use crate::ingest::{Description, Ingest, IngestError, Pace, ReceivedImage};
 use crate::refusal::Refusal;
 use crate::station_auth::TokenStation;
 
 /// Bytes of a request that are not the photo: the manifest and the multipart form's own lines.
-const FORM_BYTES: u64 = MAX_MANIFEST_BYTES as u64 + 4 * 1_024;
+pub const FORM_BYTES: u64 = MAX_MANIFEST_BYTES as u64 + 4 * 1_024;
 
 /// Stores a photo once; the answer is its receipt, 201 if it is new and 200 if it was held already.
 ///
@@ -28,14 +30,15 @@ pub async fn put_photo(
     TokenStation(station): TokenStation,
     Path(sha256): Path<String>,
     headers: HeaderMap,
-    mut form: Multipart,
+    form: Result<Multipart, MultipartRejection>,
 ) -> Result<(StatusCode, Json<Receipt>), Refusal> {
     refuse_by_length(&headers, &app.ingest)?;
+    app.ingest.check_room()?;
     let digest: Digest = sha256.parse().map_err(|error| Refusal::field("sha256", format!("{error}")))?;
+    let mut form = form.map_err(|rejection| Refusal::Form(rejection.body_text()))?;
     let manifest = read_manifest(&mut form).await?;
     check_manifest(&manifest, &station, digest)?;
     let image = next_part(&mut form, IMAGE_PART).await?;
-    let claim = app.ingest.claim(&station, digest)?;
     if let Some(receipt) = app.ingest.held(&station, digest).await? {
         check_digest(digest, digest_of(image, app.ingest.max_photo_bytes()).await?)?;
         return Ok((StatusCode::OK, Json(receipt)));
@@ -45,6 +48,8 @@ pub async fn put_photo(
     if image.size_bytes != manifest.size_bytes {
         return Err(Refusal::field("size_bytes", format!("the image has {} bytes", image.size_bytes)));
     }
+    // Only now: a connection that died without a word must not keep the photo's next try out.
+    let claim = app.ingest.claim(&station, digest)?;
     let receipt = app.ingest.accept(claim, station, image, describe(manifest), now()).await?;
     let status = if receipt.holding == Holding::Stored { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(receipt)))
@@ -62,7 +67,8 @@ pub(super) fn refuse_by_length(headers: &HeaderMap, ingest: &Ingest) -> Result<(
 /// The photo of a multipart field, whole and checked.
 pub(super) async fn receive_image(ingest: &Ingest, mut field: Field<'_>) -> Result<ReceivedImage, Refusal> {
     let mut body = ingest.receive();
-    while let Some(bytes) = field.chunk().await.map_err(cut_off)? {
+    let mut pace = Pace::begin();
+    while let Some(bytes) = next_bytes(&mut field, &mut pace).await? {
         body.push(&bytes).await?;
     }
     Ok(body.finish()?)
@@ -71,7 +77,8 @@ pub(super) async fn receive_image(ingest: &Ingest, mut field: Field<'_>) -> Resu
 /// A multipart field's text, refused as soon as it is longer than `limit_bytes`.
 pub(super) async fn read_limited(mut field: Field<'_>, limit_bytes: usize) -> Result<Vec<u8>, Refusal> {
     let mut text = Vec::new();
-    while let Some(bytes) = field.chunk().await.map_err(cut_off)? {
+    let mut pace = Pace::begin();
+    while let Some(bytes) = next_bytes(&mut field, &mut pace).await? {
         if text.len() + bytes.len() > limit_bytes {
             return Err(IngestError::TooLarge { limit_bytes: limit_bytes as u64 }.into());
         }
@@ -80,9 +87,28 @@ pub(super) async fn read_limited(mut field: Field<'_>, limit_bytes: usize) -> Re
     Ok(text)
 }
 
-/// The connection broke, or what came is no multipart form.
-pub(super) fn cut_off(_: MultipartError) -> Refusal {
-    IngestError::CutOff.into()
+/// The connection broke, or what came is no multipart form, or more than the largest photo with its form.
+fn broken_form(error: &MultipartError) -> Refusal {
+    match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Refusal::FormTooLarge,
+        _ => IngestError::CutOff.into(),
+    }
+}
+
+/// The next bytes of a field, if they come in time.
+async fn next_bytes(field: &mut Field<'_>, pace: &mut Pace) -> Result<Option<Bytes>, Refusal> {
+    let bytes = timeout_at(pace.deadline(), field.chunk())
+        .await
+        .map_err(|_| IngestError::TooSlow)?
+        .map_err(|error| broken_form(&error))?;
+    pace.came(bytes.as_ref().map_or(0, Bytes::len));
+    Ok(bytes)
+}
+
+/// The next field of a form, if it comes in time.
+pub(super) async fn next_field(form: &mut Multipart) -> Result<Option<Field<'_>>, Refusal> {
+    let field = timeout_at(Pace::begin().deadline(), form.next_field()).await;
+    field.map_err(|_| IngestError::TooSlow)?.map_err(|error| broken_form(&error))
 }
 
 async fn read_manifest(form: &mut Multipart) -> Result<Manifest, Refusal> {
@@ -93,7 +119,7 @@ async fn read_manifest(form: &mut Multipart) -> Result<Manifest, Refusal> {
 
 /// The parts have a fixed order, so that the manifest can be judged before the photo is read.
 async fn next_part<'a>(form: &'a mut Multipart, name: &str) -> Result<Field<'a>, Refusal> {
-    let field = form.next_field().await.map_err(cut_off)?;
+    let field = next_field(form).await?;
     field.filter(|field| field.name() == Some(name)).ok_or_else(|| {
         Refusal::Form(format!(
             "the form has two parts: first `{MANIFEST_PART}`, then `{IMAGE_PART}`; `{name}` is missing"
@@ -119,7 +145,8 @@ fn check_digest(expected: Digest, found: Digest) -> Result<(), Refusal> {
 async fn digest_of(mut field: Field<'_>, limit_bytes: u64) -> Result<Digest, Refusal> {
     let mut hasher = Hasher::default();
     let mut size_bytes = 0;
-    while let Some(bytes) = field.chunk().await.map_err(cut_off)? {
+    let mut pace = Pace::begin();
+    while let Some(bytes) = next_bytes(&mut field, &mut pace).await? {
         size_bytes += bytes.len() as u64;
         if size_bytes > limit_bytes {
             return Err(IngestError::TooLarge { limit_bytes }.into());

@@ -1,15 +1,20 @@
 //! The bytes of one photo on their way in: counted, hashed and checked as they pass, written to the disk in large pieces.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use tide_photo::jpeg::{Dimensions, JpegCheck};
 use tide_photo::{Digest, Hasher};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{IngestError, blocking};
 use crate::photo_store::{IncomingPhoto, PhotoStore};
 
-/// Bytes kept in memory before they are written. Most photos fit, and cost one trip to the disk; 64 uploads at once cost 16 MiB.
-const PIECE_BYTES: usize = 256 * 1_024;
+/// Bytes kept in memory before they are written: large enough that a trip to the disk is worth it, small enough for many at once.
+const PIECE_BYTES: usize = 128 * 1_024;
+
+/// Bytes from which on a body counts as an upload. One that only trickles never gets so far, and keeps nobody out.
+const UPLOAD_BYTES: u64 = 8 * 1_024;
 
 /// A photo that is being received.
 pub struct ImageBody {
@@ -20,6 +25,8 @@ pub struct ImageBody {
     check: JpegCheck,
     pending: Vec<u8>,
     incoming: Option<IncomingPhoto>,
+    uploads: Arc<Semaphore>,
+    place: Option<OwnedSemaphorePermit>,
 }
 
 /// A photo that is here whole, though not yet kept.
@@ -32,12 +39,23 @@ pub struct ReceivedImage {
     pub dimensions: Dimensions,
     pending: Vec<u8>,
     incoming: Option<IncomingPhoto>,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl ImageBody {
-    pub(super) fn new(store: PhotoStore, limit_bytes: u64) -> Self {
+    pub(super) fn new(store: PhotoStore, uploads: Arc<Semaphore>, limit_bytes: u64) -> Self {
         let (hasher, check) = Default::default();
-        Self { store, limit_bytes, size_bytes: 0, hasher, check, pending: Vec::new(), incoming: None }
+        Self {
+            store,
+            limit_bytes,
+            size_bytes: 0,
+            hasher,
+            check,
+            pending: Vec::new(),
+            incoming: None,
+            uploads,
+            place: None,
+        }
     }
 
     /// Takes the next bytes.
@@ -48,6 +66,10 @@ impl ImageBody {
         self.size_bytes += bytes.len() as u64;
         if self.size_bytes > self.limit_bytes {
             return Err(IngestError::TooLarge { limit_bytes: self.limit_bytes });
+        }
+        if self.place.is_none() && self.size_bytes > UPLOAD_BYTES {
+            let place = Arc::clone(&self.uploads).try_acquire_owned();
+            self.place = Some(place.map_err(|_| IngestError::Busy)?);
         }
         self.check.update(bytes)?;
         self.hasher.update(bytes);
@@ -69,6 +91,7 @@ impl ImageBody {
             dimensions: self.check.finish()?,
             pending: self.pending,
             incoming: self.incoming,
+            _place: self.place,
         })
     }
 

@@ -3,19 +3,26 @@
 mod body;
 mod claims;
 pub mod linger;
+mod pace;
 
 use std::io;
 use std::sync::Arc;
 
 use tide_photo::jpeg::JpegError;
 use tide_photo::{CapturedAt, ClockQuality, Digest, Holding, Receipt};
+use tokio::sync::Semaphore;
 
 pub use body::{ImageBody, ReceivedImage};
 pub use claims::{Claim, Claims};
+pub use pace::Pace;
 
 use crate::catalog::{Catalog, CatalogError, NewPhoto, Origin, PhotoWriter, Recorded, Station};
+use crate::disk_guard::DiskGuard;
 use crate::photo_store::PhotoStore;
 use crate::thumbnails::Thumbnailer;
+
+/// Photos that may be on their way in at the same time; each needs up to 128 KiB of memory.
+const UPLOADS_AT_ONCE: usize = 192;
 
 /// Takes photos in. Clones share everything.
 #[derive(Clone)]
@@ -25,6 +32,8 @@ pub struct Ingest {
     writer: PhotoWriter,
     thumbnailer: Thumbnailer,
     claims: Arc<Claims>,
+    guard: DiskGuard,
+    uploads: Arc<Semaphore>,
     max_photo_bytes: u64,
 }
 
@@ -51,8 +60,14 @@ pub enum IngestError {
     /// Another request is bringing the same photo at this moment.
     #[error("the same photo is being received over another connection")]
     InProgress,
+    /// More photos are being received than there is memory for.
+    #[error("the server is busy; try again in a few seconds")]
+    Busy,
+    /// The client sends next to nothing.
+    #[error("the upload is too slow: at least 256 bytes per second are needed")]
+    TooSlow,
     /// The client's bytes stopped coming.
-    #[error("the upload was cut off")]
+    #[error("the upload was cut off, or is no multipart form")]
     CutOff,
     /// The disk refused.
     #[error("failed to keep the photo")]
@@ -80,9 +95,11 @@ impl Ingest {
         catalog: Catalog,
         writer: PhotoWriter,
         thumbnailer: Thumbnailer,
+        guard: DiskGuard,
         max_photo_bytes: u64,
     ) -> Self {
-        Self { store, catalog, writer, thumbnailer, claims: Arc::default(), max_photo_bytes }
+        let uploads = Arc::new(Semaphore::new(UPLOADS_AT_ONCE));
+        Self { store, catalog, writer, thumbnailer, claims: Arc::default(), guard, uploads, max_photo_bytes }
     }
 
     /// Largest photo taken, in bytes.
@@ -98,9 +115,17 @@ impl Ingest {
         Claims::claim(&self.claims, station.id, digest).ok_or(IngestError::InProgress)
     }
 
+    /// Whether there is room for a further photo.
+    ///
+    /// # Errors
+    /// [`IngestError::Disk`] if not.
+    pub fn check_room(&self) -> Result<(), IngestError> {
+        Ok(self.guard.check()?)
+    }
+
     /// Begins to take in the bytes of a photo.
     pub fn receive(&self) -> ImageBody {
-        ImageBody::new(self.store.clone(), self.max_photo_bytes)
+        ImageBody::new(self.store.clone(), Arc::clone(&self.uploads), self.max_photo_bytes)
     }
 
     /// The receipt for a photo that is held already.

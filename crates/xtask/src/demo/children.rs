@@ -1,8 +1,7 @@
 //! The programs that the demo has started, and their end: none outlives the demo.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
@@ -63,8 +62,8 @@ impl Children {
     /// Runs a program to its end, with `read_line` looking on at every line that it prints.
     ///
     /// # Errors
-    /// If it cannot be started or fails.
-    pub(crate) fn watch_to_end(&self, command: &mut Command, mut read_line: impl FnMut(&str)) -> Result<()> {
+    /// If it cannot be started or read, or the demo has been told to stop.
+    pub(crate) fn watch_to_end(&self, command: &mut Command, mut read_line: impl FnMut(&str)) -> Result<ExitStatus> {
         let mut child = {
             let mut state = self.lock();
             state.refuse_when_told()?;
@@ -79,20 +78,18 @@ impl Children {
         let mut state = self.lock();
         let status = child.wait()?;
         state.watched = None;
-        if !status.success() {
-            bail!("a program ended with {status}");
-        }
-        Ok(())
+        state.refuse_when_told()?;
+        Ok(status)
     }
 
-    /// Fails if a program has ended by itself; `logs` is where to look for the reason.
+    /// Fails if a program has ended by itself.
     ///
     /// # Errors
     /// Names the program.
-    pub(crate) fn expect_all_running(&self, logs: &Path) -> Result<()> {
+    pub(crate) fn expect_all_running(&self) -> Result<()> {
         for (name, child) in &mut self.lock().running {
             if let Some(status) = child.try_wait()? {
-                bail!("{name} has ended by itself ({status}); its log is in {}", logs.display());
+                bail!("{name} has ended by itself ({status})");
             }
         }
         Ok(())

@@ -46,16 +46,49 @@ impl DemoFolder {
         self.temporary.is_none()
     }
 
+    /// The log of the server.
+    pub(crate) fn server_log(&self) -> PathBuf {
+        self.path.join("server.log")
+    }
+
+    /// The log of the station.
+    pub(crate) fn station_log(&self) -> PathBuf {
+        self.path.join("station.log")
+    }
+
+    /// The folder of all that the station keeps.
+    pub(crate) fn station(&self) -> PathBuf {
+        self.path.join("station")
+    }
+
+    /// Deletes it, if it is temporary.
+    ///
+    /// # Errors
+    /// If it cannot be deleted.
+    pub(crate) fn delete(self) -> Result<()> {
+        let Some(folder) = self.temporary else { return Ok(()) };
+        folder.close().with_context(|| format!("failed to delete the folder {}", self.path.display()))
+    }
+
+    /// Leaves it for somebody to look into; the sentence that says so.
+    pub(crate) fn leave(self) -> String {
+        let (server, station) = (self.server_log(), self.station_log());
+        let later = self.temporary.map_or("", |folder| {
+            let _ = folder.keep();
+            "; delete that folder when you have seen enough"
+        });
+        format!("The logs are {} and {}{later}", server.display(), station.display())
+    }
+
     /// A log to go on writing.
     ///
     /// # Errors
     /// If it cannot be opened.
-    pub(crate) fn log(&self, name: &str) -> Result<File> {
-        let path = self.path.join(name);
+    pub(crate) fn open_log(path: &Path) -> Result<File> {
         File::options()
             .create(true)
             .append(true)
-            .open(&path)
+            .open(path)
             .with_context(|| format!("failed to open {}", path.display()))
     }
 

@@ -1,5 +1,6 @@
 //! `cargo demo`: a server and one station on this computer, with a day of photos, until Ctrl-C.
 
+mod backlog;
 mod children;
 mod folder;
 mod station_log;
@@ -16,8 +17,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::process;
 use crate::workspace::Workspace;
+use backlog::Backlog;
 use children::Children;
 use folder::DemoFolder;
+use station_log::{Event, Follower};
 
 /// Photos of the pretended day: one every ten minutes.
 const DAY_PHOTOS: u64 = 144;
@@ -31,6 +34,12 @@ const PORT: u16 = 5000;
 
 /// How long the server may take to answer.
 const START: Duration = Duration::from_secs(20);
+
+/// How long the backlog may stay as it is: a photo takes a fraction of a second on one computer.
+const STANDSTILL: Duration = Duration::from_secs(60);
+
+/// How often to look whether something has changed.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// See it: a server and a station on this computer, with a day of photos.
 #[derive(Args)]
@@ -49,41 +58,18 @@ pub(crate) struct Arguments {
 /// Runs the demo.
 ///
 /// # Errors
-/// If something cannot be built, started or delivered.
+/// If something cannot be built, started or delivered; with `--once` also if it is told to stop before that.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let children = Children::that_end_with_us()?;
-    let outcome = show(arguments, &children);
-    children.stop_all();
+    let outcome = Demo::prepare(arguments).and_then(|demo| demo.run(arguments.once, &children));
     match outcome {
+        Err(_) if children.told_to_stop() && arguments.once => bail!("stopped before all photos were delivered"),
         Err(error) if !children.told_to_stop() => Err(error),
         _ => {
             println!("\nStopped; nothing is left running.");
             Ok(())
         }
     }
-}
-
-fn show(arguments: &Arguments, children: &Children) -> Result<()> {
-    let replay = arguments.replay.as_deref().map(Replay::look).transpose()?;
-    let workspace = Workspace::load()?;
-    println!("Building the server and the station; the first time takes some minutes.");
-    process::run(process::cargo(&["build", "--workspace", "--bins", "--locked"]).current_dir(&workspace.root))?;
-    let demo = Demo {
-        programs: workspace.target.join("debug"),
-        folder: DemoFolder::open(arguments.keep.as_deref())?,
-        address: free_address()?,
-        replay,
-    };
-    demo.make_station_known()?;
-    demo.start_server(children)?;
-    let taken = demo.photograph(children)?;
-    demo.deliver(children, taken)?;
-    demo.check()?;
-    if !arguments.once {
-        demo.tell();
-        children.wait_until_told();
-    }
-    Ok(())
 }
 
 /// A folder of photos to play.
@@ -117,6 +103,39 @@ struct Demo {
 }
 
 impl Demo {
+    fn prepare(arguments: &Arguments) -> Result<Self> {
+        let replay = arguments.replay.as_deref().map(Replay::look).transpose()?;
+        let workspace = Workspace::load()?;
+        println!("Building the server and the station; the first time takes some minutes.");
+        process::run(process::cargo(&["build", "--workspace", "--bins", "--locked"]).current_dir(&workspace.root))?;
+        let folder = DemoFolder::open(arguments.keep.as_deref())?;
+        Ok(Self { programs: workspace.target.join("debug"), folder, address: free_address()?, replay })
+    }
+
+    /// Shows everything and cleans up. The folder goes when nothing writes into it any more; after a failure it stays.
+    fn run(self, once: bool, children: &Children) -> Result<()> {
+        let outcome = self.show(once, children);
+        children.stop_all();
+        match outcome {
+            Err(error) if !children.told_to_stop() => bail!("{error:#}\n{}", self.folder.leave()),
+            outcome => self.folder.delete().and(outcome),
+        }
+    }
+
+    fn show(&self, once: bool, children: &Children) -> Result<()> {
+        self.make_station_known()?;
+        self.start_server(children)?;
+        self.photograph(children)?;
+        let refused = self.deliver(children)?;
+        self.check()?;
+        if once {
+            return expect_none(refused);
+        }
+        self.tell(refused);
+        children.wait_until_told();
+        Ok(())
+    }
+
     fn make_station_known(&self) -> Result<()> {
         let name = if self.replay.is_some() { "demo-replay" } else { "demo-pier" };
         if self.folder.has_station(name) {
@@ -129,22 +148,22 @@ impl Demo {
     }
 
     fn start_server(&self, children: &Children) -> Result<()> {
-        let log = self.folder.log("server.log")?;
+        let log = DemoFolder::open_log(&self.folder.server_log())?;
         let mut command = self.server();
         children.start("tide-server", command.stdout(Stdio::null()).stderr(log))?;
         let started = Instant::now();
         while TcpStream::connect(self.address).is_err() {
-            children.expect_all_running(&self.folder.path())?;
+            children.expect_all_running()?;
             if started.elapsed() > START {
-                bail!("the server does not answer; see {}", self.folder.path().join("server.log").display());
+                bail!("the server does not answer");
             }
-            sleep(Duration::from_millis(50));
+            sleep(LOOK);
         }
         Ok(())
     }
 
-    /// Fills the station's spool, as a station does that has no network; returns how many photos wait.
-    fn photograph(&self, children: &Children) -> Result<u64> {
+    /// Fills the station's spool, as a station does that has no network.
+    fn photograph(&self, children: &Children) -> Result<()> {
         let mut command = self.recorder();
         command.arg("shoot");
         let (photos, what) = match &self.replay {
@@ -155,35 +174,54 @@ impl Demo {
                 (DAY_PHOTOS, "photographing a day of tide")
             }
         };
-        command.args(["--count", &photos.to_string()]).stderr(self.folder.log("station.log")?);
+        let log = DemoFolder::open_log(&self.folder.station_log())?;
+        let mut lines = Follower::at_end_of(&self.folder.station_log())?;
         let bar = progress_bar(photos, what);
-        children.watch_to_end(&mut command, |_| bar.inc(1))?;
-        bar.finish();
-        Ok(bar.position())
+        command.args(["--count", &photos.to_string()]).stderr(log);
+        let status = children.watch_to_end(&mut command, |_| bar.inc(1))?;
+        bar.abandon();
+        lines.each_new(|line| {
+            if let Some(sentence) = station_log::spoken(line) {
+                println!("  {sentence}");
+            }
+        })?;
+        // A folder may hold what is no photo; the others are shown.
+        let some_failed = self.replay.is_some() && status.code() == Some(1) && bar.position() > 0;
+        if !status.success() && !some_failed {
+            bail!("the station could not take its photos ({status})");
+        }
+        Ok(())
     }
 
-    /// Starts the station for good, and waits until what is in the spool has its receipts.
-    fn deliver(&self, children: &Children, photos: u64) -> Result<()> {
-        let log = self.folder.path().join("station.log");
-        let mut lines = station_log::Follower::at_end_of(&log)?;
+    /// Starts the station for good, and waits until nothing of what is in the spool waits any more; how many photos it keeps
+    /// because they were refused.
+    fn deliver(&self, children: &Children) -> Result<u64> {
+        let mut backlog = Backlog::in_spool(&self.folder.station().join("spool"))?;
+        let mut lines = Follower::at_end_of(&self.folder.station_log())?;
+        let log = DemoFolder::open_log(&self.folder.station_log())?;
         let mut command = self.recorder();
-        children
-            .start("tide-recorder", command.arg("run").stdout(Stdio::null()).stderr(self.folder.log("station.log")?))?;
-        let bar = progress_bar(photos, "delivering them to the server");
-        while bar.position() < photos {
-            children.expect_all_running(&self.folder.path())?;
+        children.start("tide-recorder", command.arg("run").stdout(Stdio::null()).stderr(log))?;
+        let bar = progress_bar(backlog.length(), "delivering them to the server");
+        let mut moved = Instant::now();
+        while backlog.ended() < backlog.length() {
+            children.expect_all_running()?;
             lines.each_new(|line| {
-                if let Some(reason) = station_log::refusal(line) {
-                    bar.println(reason);
+                let Some(event) = station_log::event(line) else { return };
+                if !matches!(event, Event::Delivered { .. }) {
+                    bar.suspend(|| println!("  {line}"));
                 }
-                if station_log::is_receipt(line) {
-                    bar.inc(1);
+                if backlog.learn(&event) {
+                    moved = Instant::now();
                 }
+                bar.set_position(backlog.ended());
             })?;
-            sleep(Duration::from_millis(50));
+            if moved.elapsed() > STANDSTILL {
+                bail!("no photo has been delivered for {} seconds", STANDSTILL.as_secs());
+            }
+            sleep(LOOK);
         }
-        bar.finish();
-        Ok(())
+        bar.abandon();
+        Ok(backlog.refused())
     }
 
     fn check(&self) -> Result<()> {
@@ -193,7 +231,10 @@ impl Demo {
         Ok(())
     }
 
-    fn tell(&self) {
+    fn tell(&self, refused: u64) {
+        if let Err(error) = expect_none(refused) {
+            println!("  {error}; the reasons are in {}", self.folder.station_log().display());
+        }
         let DemoFolder { password, .. } = &self.folder;
         println!("\n  Open      {}", self.url());
         println!("            (the certificate is this server's own: let the browser go on)");
@@ -228,7 +269,7 @@ impl Demo {
         let mut command = program(&self.programs.join("tide-recorder"));
         command
             .env("TIDE_CONFIG", self.folder.station_settings())
-            .env("TIDE_DATA_DIR", self.folder.path().join("station"))
+            .env("TIDE_DATA_DIR", self.folder.station())
             .env("TIDE_INTERVAL_S", LIVE_INTERVAL_S.to_string());
         match &self.replay {
             Some(replay) => command.env("TIDE_CAMERA", "replay").env("TIDE_CAMERA_FOLDER", &replay.folder),
@@ -236,6 +277,13 @@ impl Demo {
         };
         command
     }
+}
+
+fn expect_none(refused: u64) -> Result<()> {
+    if refused > 0 {
+        bail!("{refused} of the photos were refused and stay on the station");
+    }
+    Ok(())
 }
 
 /// One of our programs with nothing of this shell's environment, which may hold settings of another server.

@@ -7,10 +7,33 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 /// What the station logs when a receipt has released a photo.
-const RECEIPT: &str = "delivered a photo";
+const DELIVERED: &str = "delivered a photo";
 
-/// What it logs when the server will never take one.
-const REFUSAL: &str = "the server refuses a photo";
+/// What it logs when a photo is kept and will not be delivered: the server never takes it, or the disk has damaged it.
+const REFUSED: &[&str] = &["the server refuses a photo", "a photo in the spool is damaged"];
+
+/// What it logs when it will try again.
+const DELAYED: &str = "the server did not take a photo";
+
+/// How it begins what it says to the person who typed the command.
+const SPOKEN: &str = "tide-recorder: ";
+
+/// What a line of the log tells about a waiting photo.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// The server holds it.
+    Delivered {
+        /// Which one.
+        sequence: u64,
+    },
+    /// It stays on the station.
+    Refused {
+        /// Which one.
+        sequence: u64,
+    },
+    /// It, or another, is offered again later.
+    Delayed,
+}
 
 /// Reads lines as they come.
 pub(crate) struct Follower {
@@ -47,14 +70,26 @@ impl Follower {
     }
 }
 
-/// Whether a line tells of a delivered photo.
-pub(crate) fn is_receipt(line: &str) -> bool {
-    line.contains(RECEIPT)
+/// What a line tells, if it is about a waiting photo.
+pub(crate) fn event(line: &str) -> Option<Event> {
+    if let Some((_, fields)) = line.split_once(DELIVERED) {
+        return Some(Event::Delivered { sequence: sequence(fields)? });
+    }
+    if let Some((_, fields)) = REFUSED.iter().find_map(|words| line.split_once(words)) {
+        return Some(Event::Refused { sequence: sequence(fields)? });
+    }
+    line.contains(DELAYED).then_some(Event::Delayed)
 }
 
-/// The line, if it tells of a photo that will never be delivered.
-pub(crate) fn refusal(line: &str) -> Option<&str> {
-    line.contains(REFUSAL).then_some(line)
+/// What the station says to a person in this line, if that is what it does there.
+pub(crate) fn spoken(line: &str) -> Option<&str> {
+    line.strip_prefix(SPOKEN)
+}
+
+/// The number in `... sequence=12 ...`.
+fn sequence(fields: &str) -> Option<u64> {
+    let (_, number) = fields.split_once("sequence=")?;
+    number.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -74,7 +109,27 @@ mod tests {
             follower.each_new(|line| seen.push(line.to_owned())).unwrap();
         }
         assert_eq!(seen, ["INFO delivered a photo", "WARN the server refuses a photo"]);
-        assert!(is_receipt(&seen[0]) && !is_receipt(&seen[1]));
-        assert!(refusal(&seen[0]).is_none() && refusal(&seen[1]).is_some());
+    }
+
+    #[test]
+    fn lines_are_understood() {
+        let cases = [
+            (
+                "INFO tide_recorder::uploader: delivered a photo sequence=12 id=9 waiting=3",
+                Event::Delivered { sequence: 12 },
+            ),
+            (
+                "ERROR tide_recorder::uploader: the server refuses a photo; it is kept sequence=7 reason=\"415: no\"",
+                Event::Refused { sequence: 7 },
+            ),
+            ("ERROR u: a photo in the spool is damaged; it is kept sequence=8 error=x", Event::Refused { sequence: 8 }),
+            ("WARN u: the server did not take a photo; it stays reason=\"busy\" wait_s=0.7", Event::Delayed),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(event(line), Some(expected), "{line}");
+        }
+        assert_eq!(event("INFO tide_recorder::station: took a photo sequence=13"), None);
+        assert_eq!(spoken("tide-recorder: 1 of 6 photos could not be taken"), Some("1 of 6 photos could not be taken"));
+        assert_eq!(spoken("2026-11-22T17:00:00Z  INFO tide_recorder::station: running"), None);
     }
 }

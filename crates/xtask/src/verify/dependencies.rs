@@ -15,5 +15,5 @@ pub(super) fn check(session: &mut Session) -> Result<()> {
     let program = CARGO_DENY.ensure(&session.config, &session.workspace)?;
     let mut command = Command::new(program);
     command.current_dir(&session.workspace.root);
-    run(command.args(["--locked", "--config", ".deny.toml", "check", "bans", "licenses", "sources"]))
+    run(command.args(["--workspace", "--locked", "--config", ".deny.toml", "check", "bans", "licenses", "sources"]))
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::{Session, arrows, clean_tree, dependencies, invariants, packages, testing, top_level};
-use crate::process::{cargo, run};
+use crate::process::{cargo, run, without_foreign_variables};
 
 /// One promise about the tree, and how it is checked.
 pub(super) struct Step {
@@ -37,8 +37,11 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "clean-tree", promise: "all this has left nothing behind", run: clean_tree::check },
 ];
 
-fn demo(_: &mut Session) -> Result<()> {
-    run(Command::new(std::env::current_exe()?).args(["demo", "--once"]))
+/// With the program as the workspace's build has left it: the one that runs these steps may have been replaced by now.
+fn demo(session: &mut Session) -> Result<()> {
+    testing::build_programs()?;
+    let mut command = Command::new(session.workspace.target.join("debug/xtask"));
+    run(without_foreign_variables(&mut command).args(["demo", "--once"]))
 }
 
 fn format(_: &mut Session) -> Result<()> {

@@ -32,8 +32,13 @@ pub(super) fn run_journeys(session: &mut Session) -> Result<()> {
     if journeys.is_empty() {
         bail!("there is no journey: {} has no integration test", JOURNEYS.join(", "));
     }
-    run(&mut cargo(&["build", "--workspace", "--bins", "--locked"]))?;
+    build_programs()?;
     count(session, &mut [pick(&mut cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]), &journeys)])
+}
+
+/// Builds every program of the workspace.
+pub(super) fn build_programs() -> Result<()> {
+    run(&mut cargo(&["build", "--workspace", "--bins", "--locked"]))
 }
 
 /// The names of the integration tests, journeys first.
@@ -54,6 +59,7 @@ fn count(session: &mut Session, commands: &mut [&mut Command]) -> Result<()> {
     let mut report = TestReport::default();
     let mut outcome = Ok(());
     for command in commands {
+        command.envs(session.config.variables_for_tests());
         outcome = outcome.and(run_watched(command, |line| report.read_line(line)));
     }
     println!("    {report}");
