@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub enum ClockSource {
     /// A GPS (or other satellite) receiver.
     Gps,
-    /// A network time server.
+    /// A network time server; also whoever keeps the clock, when only that somebody does is known (the kernel does not know who).
     Ntp,
     /// The battery-backed clock on the board.
     Rtc,

@@ -5,9 +5,12 @@
 //! spool/sequence                   numbers below this one may have been given away
 //! spool/0000012/0000012345.jpg     a photo, a thousand to a folder
 //! spool/0000012/0000012345.json    its manifest: the photo waits
-//! spool/0000012/0000012345.parked  why the server will never take it: the photo is kept but not offered
+//! spool/0000012/0000012345.parked  why it could not be delivered: the photo is kept but not offered
 //! spool/0000012/0000012345.done    released, and about to be removed
 //! ```
+//!
+//! A parked photo is one that the server refused for what it is, or that could not be read. Each start of `tide-recorder run`
+//! offers it once more, because a server may have been mended and a card may read again; if nothing changed it is parked again.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -36,6 +39,7 @@ pub struct Spool {
 #[derive(Default)]
 struct State {
     waiting: BTreeSet<u64>,
+    parked: BTreeSet<u64>,
     next: u64,
     reserved_below: u64,
 }
@@ -45,7 +49,7 @@ struct State {
 pub struct Found {
     /// Photos that wait for the server.
     pub waiting: usize,
-    /// Photos that the server will never take as they are.
+    /// Photos that could not be delivered and are not offered.
     pub parked: usize,
     /// Captures that an interruption cut off before they were whole; removed.
     pub incomplete: usize,
@@ -67,9 +71,9 @@ impl Spool {
                 spool.open_folder(&spool.folder().join(entry.name), &mut state, &mut found)?;
             }
         }
-        found.waiting = state.waiting.len();
+        (found.waiting, found.parked) = (state.waiting.len(), state.parked.len());
         // The counter file is ahead of every number given away; should it have been lost, the photos still are not repeated.
-        let newest = state.waiting.last().map_or(0, |newest| newest + 1);
+        let newest = state.waiting.last().max(state.parked.last()).map_or(0, |newest| newest + 1);
         state.next = state.reserved_below.max(newest);
         state.reserved_below = state.next;
         *spool.lock() = state;
@@ -94,11 +98,15 @@ impl Spool {
     /// Takes a photo in; when this returns, it survives a power cut.
     ///
     /// # Errors
-    /// If the disk refuses; the photo then is not in the spool.
+    /// If the disk refuses; the photo then is not in the spool, and what it left there is removed as far as the disk allows.
     pub fn accept(&self, shot: &Shot) -> io::Result<()> {
         let sequence = shot.manifest.sequence;
-        self.durable.publish(&self.file(sequence, "jpg"), &shot.jpeg, IfExists::Refuse)?;
-        self.durable.publish(&self.file(sequence, "json"), &shot.manifest.to_json(), IfExists::Refuse)?;
+        let image = self.durable.publish(&self.file(sequence, "jpg"), &shot.jpeg, IfExists::Refuse);
+        image
+            .and_then(|()| {
+                self.durable.publish(&self.file(sequence, "json"), &shot.manifest.to_json(), IfExists::Refuse)
+            })
+            .inspect_err(|error| self.discard(sequence, error))?;
         self.lock().waiting.insert(sequence);
         self.arrival.notify_waiters();
         Ok(())
@@ -149,22 +157,71 @@ impl Spool {
     /// Lets a photo go that the server has given its receipt for.
     ///
     /// # Errors
-    /// If the disk refuses; the photo is then offered again, which does no harm.
+    /// If the disk refuses. The photo then either waits as before and is offered again, which does no harm, or it is marked as
+    /// done already: it waits no more, and the next start removes what is left of it.
     pub fn release(&self, sequence: u64) -> io::Result<()> {
-        let done = self.file(sequence, "done");
-        self.durable.rename(&self.file(sequence, "json"), &done)?;
-        self.lock().waiting.remove(&sequence);
+        let manifest = self.file(sequence, "json");
+        let renamed = self.durable.rename(&manifest, &self.file(sequence, "done"));
+        // The new name may be there although it could not be forced to the disk. The image stays then: a power cut may bring the
+        // manifest back, and it must not come without its image.
+        if renamed.is_ok() || self.is_missing(&manifest) {
+            self.lock().waiting.remove(&sequence);
+        }
+        renamed?;
         self.remove_released(sequence)
     }
 
-    /// Keeps a photo that the server will never take as it is, with the reason, and stops offering it.
+    /// Keeps a photo that cannot be delivered as it is, with the reason, and stops offering it.
     ///
     /// # Errors
-    /// If the disk refuses.
+    /// If the disk refuses; the photo then waits as before.
     pub fn park(&self, sequence: u64, reason: &str) -> io::Result<()> {
         self.durable.publish(&self.file(sequence, "parked"), reason.as_bytes(), IfExists::Replace)?;
-        self.lock().waiting.remove(&sequence);
+        let mut state = self.lock();
+        state.waiting.remove(&sequence);
+        state.parked.insert(sequence);
         Ok(())
+    }
+
+    /// Lets every parked photo wait again; how many.
+    ///
+    /// # Errors
+    /// If a marker cannot be removed; that photo and those after it stay parked.
+    pub fn offer_parked_again(&self) -> io::Result<usize> {
+        let mut offered = 0;
+        while let Some(sequence) = self.first_parked() {
+            // Should a power cut bring the marker back, the next start removes it once more.
+            match self.durable.remove_lazily(&self.file(sequence, "parked")) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => offered += 1,
+            }
+            let mut state = self.lock();
+            state.parked.remove(&sequence);
+            state.waiting.insert(sequence);
+        }
+        self.arrival.notify_waiters();
+        Ok(offered)
+    }
+
+    fn first_parked(&self) -> Option<u64> {
+        self.lock().parked.first().copied()
+    }
+
+    /// After a photo could not be taken in: a full disk needs the room, and the image alone is no photo. The manifest goes first
+    /// (it may have its name, not yet for good), because it must never be there without its image.
+    fn discard(&self, sequence: u64, error: &io::Error) {
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            return;
+        }
+        let manifest = self.file(sequence, "json");
+        if self.is_missing(&manifest) || self.durable.remove(&manifest).is_ok() {
+            // What cannot be removed now is removed at the next start.
+            drop(self.durable.remove_lazily(&self.file(sequence, "jpg")));
+        }
+    }
+
+    fn is_missing(&self, path: &Path) -> bool {
+        self.durable.open_file(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
     }
 
     fn open_folder(&self, folder: &Path, state: &mut State, found: &mut Found) -> io::Result<()> {
@@ -178,14 +235,20 @@ impl Spool {
             if contents.manifests.remove(sequence) {
                 self.durable.remove(&self.file(*sequence, "json"))?;
             }
+            // Nor may the manifest come back: the process that renamed it may have been killed before that was for good.
+            self.durable.settle(&self.file(*sequence, "done"))?;
             self.remove_released(*sequence)?;
         }
         for sequence in contents.images.difference(&contents.manifests).filter(|image| !contents.done.contains(image)) {
             self.durable.remove(&self.file(*sequence, "jpg"))?;
             found.incomplete += 1;
         }
-        found.parked += contents.parked.len();
+        // A marker that a power cut brought back after its photo was delivered.
+        for sequence in contents.parked.difference(&contents.manifests) {
+            self.durable.remove_lazily(&self.file(*sequence, "parked"))?;
+        }
         state.waiting.extend(contents.manifests.difference(&contents.parked));
+        state.parked.extend(contents.manifests.intersection(&contents.parked));
         let newest = contents.images.union(&contents.manifests).max().map_or(0, |newest| newest + 1);
         state.reserved_below = state.reserved_below.max(newest);
         Ok(())

@@ -5,10 +5,15 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
+use mimalloc::MiMalloc;
 use tide_server::commands::{Command, CommandLine};
 use tide_server::config::Settings;
 use tide_server::{check, commands, serve};
 use tracing_subscriber::EnvFilter;
+
+/// The system's allocator keeps for itself what password checks (19 MiB each) and decoded photos have freed.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -18,18 +18,16 @@ const WAITING: usize = 32;
 pub struct Passwords {
     permits: Arc<Semaphore>,
     waiting: Semaphore,
-    /// The hash of no password, checked when there is no such operator, so that the answer takes as long.
-    decoy: String,
 }
 
+/// The hash of no password, with the parameters of every other: checked when there is no such operator, so that the answer takes
+/// as long.
+const DECOY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5J3Mgc2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
 impl Passwords {
-    /// Prepares the decoy.
-    ///
-    /// # Errors
-    /// If the password hash cannot be made.
-    pub fn new() -> anyhow::Result<Self> {
-        let (permits, waiting) = (Arc::new(Semaphore::new(AT_ONCE)), Semaphore::new(WAITING));
-        Ok(Self { permits, waiting, decoy: hash(&crate::secret::readable_password())? })
+    /// Checks no password yet.
+    pub fn new() -> Self {
+        Self { permits: Arc::new(Semaphore::new(AT_ONCE)), waiting: Semaphore::new(WAITING) }
     }
 
     /// Whether `password` belongs to `stored`; without a stored hash it never does.
@@ -40,7 +38,7 @@ impl Passwords {
         let _place = self.waiting.try_acquire().map_err(|_| io::ErrorKind::ResourceBusy)?;
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(io::Error::other)?;
         let known = stored.is_some();
-        let hash = stored.unwrap_or_else(|| self.decoy.clone());
+        let hash = stored.unwrap_or_else(|| DECOY.to_owned());
         let check = move || {
             // With the work, not with the request: a client that hangs up does not end the work.
             let _permit = permit;
@@ -48,6 +46,12 @@ impl Passwords {
         };
         let verified = tokio::task::spawn_blocking(check).await.map_err(io::Error::other)?;
         Ok(verified && known)
+    }
+}
+
+impl Default for Passwords {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -70,12 +74,14 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_right_password_of_a_known_operator_matches() {
-        let passwords = Passwords::new().unwrap();
+        let passwords = Passwords::new();
         let stored = hash("correct horse").unwrap();
         assert!(stored.starts_with("$argon2id$"));
         assert!(passwords.matches("correct horse".to_owned(), Some(stored.clone())).await.unwrap());
         assert!(!passwords.matches("wrong horse".to_owned(), Some(stored)).await.unwrap());
         assert!(!passwords.matches("correct horse".to_owned(), None).await.unwrap());
+        let parameters = |hash: &str| PasswordHash::new(hash).unwrap().params.to_string();
+        assert_eq!(parameters(DECOY), parameters(&super::hash("x").unwrap()), "the decoy takes as long");
         assert!(!passwords.matches("correct horse".to_owned(), Some("no hash".to_owned())).await.unwrap());
     }
 }

@@ -123,7 +123,7 @@ async fn build(settings: &Settings, durable: Durable, catalog: Catalog) -> anyho
     let guard = DiskGuard::new(vec![store.folder(), durable.root().join("catalog")], settings.min_free_bytes);
     let ingest =
         Ingest::new(store.clone(), catalog.clone(), writer, thumbnailer.clone(), guard, settings.max_photo_bytes);
-    let passwords = Arc::new(Passwords::new()?);
+    let passwords = Arc::new(Passwords::new());
     Ok(App { catalog, store, ingest, thumbnailer, passwords, anonymous_station })
 }
 

@@ -43,7 +43,7 @@ impl ReplayCamera {
 
 impl Camera for ReplayCamera {
     /// The next file's bytes, unchanged. A file that cannot be read or is not one whole JPEG fails once and is passed over.
-    fn expose(&mut self, _now: CapturedAt) -> Result<Frame, CameraError> {
+    fn expose(&mut self, now: CapturedAt) -> Result<Frame, CameraError> {
         let finished = || CameraError::Finished { folder: self.folder.display().to_string() };
         let path = self.waiting.pop_front().ok_or_else(finished)?;
         let failed = |what: &str, why: String| CameraError::Failed {
@@ -51,7 +51,8 @@ impl Camera for ReplayCamera {
         };
         let jpeg = fs::read(&path).map_err(|error| failed("failed to read", error.to_string()))?;
         JpegCheck::of(&jpeg).map_err(|error| failed("failed to use", error.to_string()))?;
-        Ok(Frame { jpeg, moment: time_in_name(&path).map_or(Moment::DuringCall, Moment::Told) })
+        // Without a time in its name it is given the present one, but whenever it was taken, it was not now: no clock vouches.
+        Ok(Frame { jpeg, moment: Moment::Told(time_in_name(&path).unwrap_or(now)) })
     }
 
     fn kind(&self) -> &'static str {
@@ -131,12 +132,16 @@ mod tests {
         fs::create_dir(folder.path().join("folder.jpg")).unwrap();
         let mut camera = ReplayCamera::open(folder.path()).unwrap();
         assert!(camera.is_simulated());
-        let expected = [(1, Some("2025-06-01T10:00:00Z")), (2, Some("2012-05-31T18:00:00Z")), (3, None)];
+        let expected = [(1, "2025-06-01T10:00:00Z"), (2, "2012-05-31T18:00:00Z"), (3, "2026-05-31T18:00:00Z")];
         for (at, (mark, time)) in expected.into_iter().enumerate() {
             assert_eq!(camera.remaining(), expected.len() - at);
             let frame = camera.expose(now()).unwrap();
-            let moment = time.map_or(Moment::DuringCall, |time| Moment::Told(time.parse().unwrap()));
-            assert_eq!(frame, Frame { jpeg: jpeg(mark), moment });
+            let moment = Moment::Told(time.parse().unwrap());
+            assert_eq!(
+                frame,
+                Frame { jpeg: jpeg(mark), moment },
+                "never a moment that the station's clock vouches for"
+            );
         }
         for _ in 0..2 {
             assert!(matches!(camera.expose(now()), Err(CameraError::Finished { .. })));

@@ -43,6 +43,12 @@ struct Ledger {
 /// Three photos are captured, one is delivered, one refused; then one more is captured. Stops at the cut.
 fn a_while(disk: &CrashDisk) -> Ledger {
     let mut ledger = Ledger::default();
+    a_while_after(disk, &mut ledger);
+    ledger
+}
+
+/// The same by a process that comes after another one.
+fn a_while_after(disk: &CrashDisk, ledger: &mut Ledger) {
     let mut run = || -> io::Result<()> {
         let (spool, _) = spool_on(disk)?;
         let mut capture = |text: &str| -> io::Result<u64> {
@@ -66,7 +72,6 @@ fn a_while(disk: &CrashDisk) -> Ledger {
     };
     let result = run();
     assert_eq!(result.is_err(), disk.is_cut(), "only the cut may fail: {result:?}");
-    ledger
 }
 
 fn broken_promises(found: &CrashDisk, ledger: &Ledger) -> Vec<String> {
@@ -116,6 +121,30 @@ fn search(disk: impl Fn() -> CrashDisk) -> Vec<String> {
     found
 }
 
+/// Kills the recorder everywhere, has another one go on with the disk as it then is, and cuts its power everywhere.
+fn search_after_kill() -> Vec<String> {
+    let whole = empty_disk();
+    a_while(&whole);
+    let mut found = Vec::new();
+    for kill in 0..=whole.steps() {
+        let killed = empty_disk().cut_before(kill);
+        a_while(&killed);
+        let restarted = killed.after_kill();
+        a_while(&restarted);
+        for cut in 0..=restarted.steps() {
+            let mut ledger = a_while(&empty_disk().cut_before(kill));
+            let second = killed.after_kill().cut_before(cut);
+            a_while_after(&second, &mut ledger);
+            for outcome in Outcome::all() {
+                let broken = broken_promises(&second.after_power_cut(outcome), &ledger);
+                let place = format!("killed before step {kill}, cut before step {cut}, {outcome:?}");
+                found.extend(broken.into_iter().map(|promise| format!("{place}: {promise}")));
+            }
+        }
+    }
+    found
+}
+
 fn empty_disk() -> CrashDisk {
     CrashDisk::with_folder(Path::new(ROOT))
 }
@@ -124,6 +153,83 @@ fn empty_disk() -> CrashDisk {
 fn no_cut_loses_a_photo() {
     let found = search(empty_disk);
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn no_cut_after_a_kill_loses_a_photo() {
+    let found = search_after_kill();
+    assert!(found.is_empty(), "{} broken, such as\n{}", found.len(), found[..found.len().min(10)].join("\n"));
+}
+
+#[test]
+fn a_capture_that_finds_the_disk_full_leaves_nothing_behind() {
+    let prepared = empty_disk();
+    let next = spool_on(&prepared).unwrap().0.next_sequence().unwrap();
+    let whole = prepared.after_kill();
+    spool_on(&whole).unwrap().0.accept(&shot(next, "photo")).unwrap();
+    for step in 0..whole.steps() {
+        let full = prepared.after_kill();
+        let Ok((spool, _)) = spool_on(&full) else { continue };
+        let files = full.files();
+        let full = full.fail_at(step);
+        if spool.accept(&shot(next, "photo")).is_ok() {
+            continue;
+        }
+        assert_eq!(full.files(), files, "after step {step} failed");
+        assert!(spool.is_empty(), "the photo is not in the spool");
+        spool.accept(&shot(next, "photo")).unwrap();
+        assert_eq!(spool.load(next).unwrap().jpeg, b"photo", "the same number can be used");
+    }
+}
+
+#[test]
+fn whatever_fails_in_a_release_the_photo_is_whole_or_gone() {
+    let prepared = empty_disk();
+    spool_on(&prepared).unwrap().0.accept(&shot(0, "photo")).unwrap();
+    let mut failures = 0;
+    for step in 0..20 {
+        let disk = prepared.after_kill();
+        let (spool, _) = spool_on(&disk).unwrap();
+        let failing = disk.fail_at(step);
+        if spool.release(0).is_err() {
+            failures += 1;
+            assert!(spool.is_empty() || spool.load(0).is_ok(), "step {step}: it waits and cannot be read");
+        }
+        for outcome in Outcome::all() {
+            let found = failing.after_power_cut(outcome);
+            let (spool, _) = spool_on(&found).unwrap();
+            assert!(spool.is_empty() || spool.load(0).is_ok(), "step {step}, {outcome:?}: it waits and cannot be read");
+            assert!(
+                !spool.is_empty() || found.files().is_empty(),
+                "step {step}, {outcome:?}: {:?}",
+                found.files().keys()
+            );
+        }
+    }
+    assert!(failures >= 4, "only {failures} steps of a release can fail");
+}
+
+#[test]
+fn a_parked_photo_is_offered_again_after_a_restart_that_asks_for_it() {
+    let disk = empty_disk();
+    let (spool, _) = spool_on(&disk).unwrap();
+    spool.accept(&shot(7, "photo")).unwrap();
+    spool.park(7, "not a JPEG").unwrap();
+    assert!(spool.is_empty());
+    let (spool, found) = spool_on(&disk).unwrap();
+    assert_eq!((found.waiting, found.parked), (0, 1));
+    assert_eq!((spool.offer_parked_again().unwrap(), spool.len()), (1, 1));
+    assert_eq!(spool_on(&disk).unwrap().1, Found { waiting: 1, ..Found::default() });
+    assert_eq!(spool.offer_parked_again().unwrap(), 0, "once");
+}
+
+#[test]
+fn a_marker_without_its_photo_is_removed() {
+    let disk = empty_disk();
+    let (spool, _) = spool_on(&disk).unwrap();
+    spool.durable.publish(&spool.file(7, "parked"), b"came back after a power cut", IfExists::Replace).unwrap();
+    assert_eq!(spool_on(&disk).unwrap().1, Found::default());
+    assert!(disk.files().is_empty());
 }
 
 #[test]
