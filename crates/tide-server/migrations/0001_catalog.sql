@@ -60,3 +60,22 @@ create table session (
 );
 
 create index session_by_expiry on session (expires_at);
+
+create table login_failure (
+    -- `account NAME` or `address IP`: both are slowed down by themselves.
+    subject text primary key,
+    failures integer not null,
+    last_at bigint not null
+);
+
+create table audit (
+    id integer primary key autoincrement,
+    at bigint not null,
+    -- Who did it: an operator's name, or `command line`.
+    actor text not null,
+    action text not null,
+    -- To whom or what it was done; empty where the actor says it.
+    subject text not null,
+    -- From where, if over the network.
+    address text
+);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use jiff::Timestamp;
 use tide_photo::CapturedAt;
 
@@ -24,6 +25,8 @@ pub struct App {
     pub thumbnailer: Thumbnailer,
     /// Checks passwords.
     pub passwords: Arc<Passwords>,
+    /// Whose word about a client's address counts.
+    pub trusted_proxies: Arc<[IpNet]>,
     /// Takes the uploads of old devices without a token, if the settings allow them.
     pub anonymous_station: Option<Station>,
 }

@@ -38,6 +38,8 @@ pub struct CertificateFiles {
     /// What clients see and stations trust.
     pub certificate_pem: String,
     key_pem: String,
+    /// The names in it, if we made it ourselves.
+    own_names: Option<BTreeSet<String>>,
 }
 
 /// What our own certificate was made for, kept beside it.
@@ -61,6 +63,11 @@ impl CertificateFiles {
                 Self::own(durable, &wanted, &names_of_host(settings), now)
             }
         }
+    }
+
+    /// Whether it has this name, as far as we can tell: of the operator's own certificate we believe it.
+    pub fn is_for(&self, host: &str) -> bool {
+        self.own_names.as_ref().is_none_or(|names| names.contains(host))
     }
 
     /// The configuration for serving with this certificate: TLS 1.2 and 1.3, HTTP/1.1.
@@ -87,7 +94,7 @@ impl CertificateFiles {
             std::fs::read_to_string(path)
                 .with_context(|| format!("failed to read the certificate file {}", path.display()))
         };
-        Ok(Self { certificate_pem: read(certificate)?, key_pem: read(key)? })
+        Ok(Self { certificate_pem: read(certificate)?, key_pem: read(key)?, own_names: None })
     }
 
     /// `wanted` are the names that it must have; `names` those that it gets when it has to be made.
@@ -107,7 +114,7 @@ impl CertificateFiles {
             && wanted.is_subset(&issued.names)
             && issued.until > today + RENEWAL_DAYS.days()
         {
-            return Ok(Self { certificate_pem, key_pem: key_pem.clone() });
+            return Ok(Self { certificate_pem, key_pem: key_pem.clone(), own_names: Some(issued.names) });
         }
         let key = match &kept_key {
             Some(pem) => {
@@ -116,7 +123,11 @@ impl CertificateFiles {
             None => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?,
         };
         let until = today + LIFE_DAYS.days();
-        let files = Self { certificate_pem: issue(&key, names, today, until)?, key_pem: key.serialize_pem() };
+        let files = Self {
+            certificate_pem: issue(&key, names, today, until)?,
+            key_pem: key.serialize_pem(),
+            own_names: Some(names.clone()),
+        };
         if kept_key.is_none() {
             durable.publish(&folder.join("key.pem"), files.key_pem.as_bytes(), IfExists::Refuse)?;
         }
@@ -237,9 +248,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let first = own(&folder.path().join("a"), &["localhost"], "2026-01-01T00:00:00Z");
         let other = own(&folder.path().join("b"), &["localhost"], "2026-01-01T00:00:00Z");
-        let mixed = CertificateFiles { certificate_pem: first.certificate_pem, key_pem: other.key_pem };
+        let mixed =
+            CertificateFiles { certificate_pem: first.certificate_pem, key_pem: other.key_pem, own_names: None };
         assert!(mixed.server_config().is_err());
-        let nothing = CertificateFiles { certificate_pem: String::new(), key_pem: String::new() };
+        let nothing = CertificateFiles { certificate_pem: String::new(), key_pem: String::new(), own_names: None };
         assert!(nothing.server_config().is_err());
     }
 }

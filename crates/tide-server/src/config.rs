@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 use tide_photo::StationName;
 use tide_settings::{Hidden, SettingsError, Sources};
@@ -19,6 +20,8 @@ const SOURCES: Sources = Sources {
         ("TIDE_MIN_FREE_BYTES", "min_free_bytes"),
         ("TIDE_MAX_CONNECTIONS", "max_connections"),
         ("TIDE_MAX_CONNECTIONS_PER_ADDRESS", "max_connections_per_address"),
+        ("TIDE_TRUSTED_PROXIES", "trusted_proxies"),
+        ("TIDE_HSTS_DAYS", "hsts_days"),
         ("TIDE_ANONYMOUS_STATION", "anonymous_station"),
         ("TIDE_PLAIN_HTTP", "plain_http"),
         ("TIDE_LOG", "log"),
@@ -53,6 +56,12 @@ pub struct Settings {
     /// Station that takes the uploads of old devices which cannot send a token. None: such uploads are refused.
     #[serde(deserialize_with = "optional_station")]
     pub anonymous_station: Option<StationName>,
+    /// Addresses or networks of proxies whose `X-Forwarded-For` is believed, separated by commas. None: nobody's is.
+    #[serde(deserialize_with = "networks")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Days for which browsers are to insist on HTTPS with a trusted certificate (Strict-Transport-Security). 0: not told, as
+    /// suits a certificate of our own making, which browsers ask about.
+    pub hsts_days: u32,
     /// Plain HTTP instead of HTTPS, for a server behind a proxy that speaks HTTPS.
     pub plain_http: bool,
     /// What to log, in `tracing`'s filter language.
@@ -78,6 +87,8 @@ impl Default for Settings {
             max_connections: 2_048,
             max_connections_per_address: 1_024,
             anonymous_station: None,
+            trusted_proxies: Vec::new(),
+            hsts_days: 0,
             plain_http: false,
             log: "info".to_owned(),
             certificate: None,
@@ -139,6 +150,18 @@ fn combination(reason: &str) -> SettingsError {
     SettingsError::Combination(reason.to_owned())
 }
 
+/// `10.0.0.0/8, 192.0.2.7`, as one text, because the environment has no lists.
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let parse = |word: &str| {
+        let address = || word.parse::<std::net::IpAddr>().map(IpNet::from);
+        word.parse::<IpNet>().or_else(|_| address()).map_err(|_| {
+            serde::de::Error::custom(format!("`{word}` is no address or network (for instance 10.0.0.0/8)"))
+        })
+    };
+    text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(parse).collect()
+}
+
 /// An empty name, as an unset variable of a compose file gives, is none.
 fn optional_station<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<StationName>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty());
@@ -178,6 +201,16 @@ mod tests {
             let settings = load(&[(unset, "")]).unwrap();
             assert_eq!((settings.admin_user.as_str(), settings.public_name), ("admin", None));
         }
+    }
+
+    #[test]
+    fn proxies_are_addresses_or_networks() {
+        let settings = load(&[("TIDE_TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.7,")]).unwrap();
+        assert_eq!(
+            settings.trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["10.0.0.0/8", "192.0.2.7/32"]
+        );
+        assert!(load(&[("TIDE_TRUSTED_PROXIES", "everyone")]).unwrap_err().contains("everyone"));
     }
 
     #[test]

@@ -35,6 +35,8 @@ async fn run() -> anyhow::Result<ExitCode> {
     match command_line.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::serve(settings).await?,
         Command::Station(command) => commands::station(&settings, command).await?,
+        Command::Operator(command) => commands::operator(&settings, command).await?,
+        Command::Audit(options) => commands::audit(&settings, &options).await?,
         Command::Check(options) => return check::check(&settings, &options).await,
     }
     Ok(ExitCode::SUCCESS)

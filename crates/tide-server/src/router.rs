@@ -6,7 +6,8 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::HeaderValue;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::middleware::from_fn;
 use axum::response::Redirect;
@@ -43,7 +44,7 @@ const HEADERS: [(HeaderName, &str); 5] = [
 ];
 
 /// The routes table.
-pub fn router(app: App) -> Router {
+pub fn router(app: App, hsts_days: u32) -> Router {
     // The photo itself is limited while it is read; this bounds everything around it, part headers too.
     let upload_bytes = usize::try_from(app.ingest.max_photo_bytes().saturating_add(put_photo::FORM_BYTES));
     let stations = Router::new()
@@ -69,7 +70,15 @@ pub fn router(app: App) -> Router {
     let probes = Router::new().route("/health", get(health::health));
 
     let router = stations.merge(people).merge(probes).fallback(async || PageError::NotFound).with_state(app);
-    HEADERS.into_iter().fold(router, |router, (name, value)| {
-        router.layer(SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value)))
-    })
+    let headers = HEADERS.map(|(name, value)| (name, HeaderValue::from_static(value)));
+    headers
+        .into_iter()
+        .chain(hsts(hsts_days))
+        .fold(router, |router, (name, value)| router.layer(SetResponseHeaderLayer::if_not_present(name, value)))
+}
+
+/// Strict-Transport-Security (RFC 6797), if the settings ask for it.
+fn hsts(days: u32) -> Option<(HeaderName, HeaderValue)> {
+    let value = format!("max-age={}", u64::from(days) * 24 * 60 * 60);
+    HeaderValue::from_str(&value).ok().filter(|_| days > 0).map(|value| (STRICT_TRANSPORT_SECURITY, value))
 }

@@ -43,7 +43,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     let _alone = claim(&durable)?;
     let catalog = open_catalog(&durable).await?;
     let app = build(&settings, durable.clone(), catalog.clone()).await?;
-    let service = router::router(app).into_make_service_with_connect_info::<SocketAddr>();
+    let service = router::router(app, settings.hsts_days).into_make_service_with_connect_info::<SocketAddr>();
 
     // Before anybody can connect: whoever is answered at all is answered rightly.
     let tls = match settings.plain_http {
@@ -73,10 +73,13 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Bytes that a connection reads ahead at most, which also bounds a request's headers.
+const CONNECTION_BYTES: usize = 64 * 1_024;
+
 /// HTTP/1.1 only, which is all that stations and browsers need here, and every wait bounded.
 fn limited<A>(server: Server<SocketAddr, A>) -> Server<SocketAddr, A> {
     let mut server = server.http1_only().first_request_timeout(FIRST_REQUEST);
-    server.http_builder().http1().header_read_timeout(NEXT_REQUEST);
+    server.http_builder().http1().header_read_timeout(NEXT_REQUEST).max_buf_size(CONNECTION_BYTES);
     server
 }
 
@@ -124,7 +127,8 @@ async fn build(settings: &Settings, durable: Durable, catalog: Catalog) -> anyho
     let ingest =
         Ingest::new(store.clone(), catalog.clone(), writer, thumbnailer.clone(), guard, settings.max_photo_bytes);
     let passwords = Arc::new(Passwords::new());
-    Ok(App { catalog, store, ingest, thumbnailer, passwords, anonymous_station })
+    let trusted_proxies = settings.trusted_proxies.clone().into();
+    Ok(App { catalog, store, ingest, thumbnailer, passwords, trusted_proxies, anonymous_station })
 }
 
 async fn anonymous_station(settings: &Settings, catalog: &Catalog) -> anyhow::Result<Option<Station>> {

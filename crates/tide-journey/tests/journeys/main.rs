@@ -6,6 +6,7 @@ mod first_start;
 mod interruptions;
 mod marsh;
 mod old_devices;
+mod operators;
 mod wire;
 
 use std::process::ExitCode;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         interruptions::journeys(),
         marsh::journeys(),
         old_devices::journeys(),
+        operators::journeys(),
     ];
     libtest_mimic::run(&Arguments::from_args(), journeys.into_iter().flatten().collect()).exit_code()
 }

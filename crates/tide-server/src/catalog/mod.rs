@@ -2,6 +2,7 @@
 //!
 //! Reads go through a pool of connections, writes of photos through one writer that commits many at once.
 
+mod logins;
 mod operators;
 mod photos;
 mod stations;
@@ -10,8 +11,10 @@ mod writer;
 use std::path::Path;
 use std::time::Duration;
 
+use sqlx::error::DatabaseError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
+pub use logins::AuditLine;
 pub use operators::{Operator, Role, StoredPassword};
 pub use photos::{NewPhoto, OldDoor, Origin, Page, PhotoFilter, PhotoRecord, Turn};
 pub use stations::{Station, StationTaken};
@@ -50,7 +53,7 @@ impl CatalogError {
     /// What an error of a whole transaction means for each photo in it.
     fn of_commit(error: &sqlx::Error) -> Self {
         // SQLITE_FULL, https://sqlite.org/rescode.html#full
-        let is_full = error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "13");
+        let is_full = error.as_database_error().and_then(DatabaseError::code).is_some_and(|code| code == "13");
         if is_full { Self::Full } else { Self::Commit(error.to_string()) }
     }
 }

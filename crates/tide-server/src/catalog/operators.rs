@@ -1,7 +1,7 @@
 //! Operators, their roles and their sessions.
 
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use tide_photo::CapturedAt;
 
 use super::{Catalog, CatalogError};
@@ -93,6 +93,43 @@ impl Catalog {
             .transpose()
     }
 
+    /// Every operator, by name.
+    ///
+    /// # Errors
+    /// If the catalog cannot answer.
+    pub async fn operators(&self) -> Result<Vec<Operator>, CatalogError> {
+        let rows = sqlx::query("select id, name, role from operator order by name").fetch_all(&self.pool).await?;
+        rows.iter().map(operator_in).collect()
+    }
+
+    /// Gives an operator another password and ends all of the operator's sessions; `false` if there is no such operator.
+    ///
+    /// # Errors
+    /// If the catalog cannot answer.
+    pub async fn change_password(&self, name: &str, password_hash: &str) -> Result<bool, CatalogError> {
+        let mut transaction = self.pool.begin_with("begin immediate").await?;
+        end_sessions(&mut transaction, name).await?;
+        let changed = sqlx::query("update operator set password_hash = $2 where name = $1")
+            .bind(name)
+            .bind(password_hash)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(changed.rows_affected() > 0)
+    }
+
+    /// Removes an operator with all sessions; `false` if there is no such operator.
+    ///
+    /// # Errors
+    /// If the catalog cannot answer.
+    pub async fn remove_operator(&self, name: &str) -> Result<bool, CatalogError> {
+        let mut transaction = self.pool.begin_with("begin immediate").await?;
+        end_sessions(&mut transaction, name).await?;
+        let removed = sqlx::query("delete from operator where name = $1").bind(name).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(removed.rows_affected() > 0)
+    }
+
     /// Opens a session until `expires_at`, and forgets those that have expired.
     ///
     /// # Errors
@@ -149,6 +186,14 @@ impl Catalog {
         sqlx::query("delete from session where hash = $1").bind(session.as_bytes()).execute(&self.pool).await?;
         Ok(())
     }
+}
+
+async fn end_sessions(connection: &mut SqliteConnection, name: &str) -> Result<(), CatalogError> {
+    sqlx::query("delete from session where operator_id = (select id from operator where name = $1)")
+        .bind(name)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 fn operator_in(row: &SqliteRow) -> Result<Operator, CatalogError> {

@@ -1,6 +1,7 @@
 //! Stations and their tokens.
 
 use sqlx::Row;
+use sqlx::sqlite::SqliteConnection;
 use tide_photo::{CapturedAt, StationName};
 
 use super::{Catalog, CatalogError};
@@ -40,14 +41,35 @@ impl Catalog {
         .fetch_optional(&mut *transaction)
         .await?;
         let Some(id) = id else { return Ok(None) };
-        sqlx::query("insert into station_token (hash, station_id, created_at) values ($1, $2, $3)")
-            .bind(token.as_bytes())
-            .bind(id)
-            .bind(now.as_micros())
-            .execute(&mut *transaction)
-            .await?;
+        add_token(&mut transaction, id, token, now).await?;
         transaction.commit().await?;
         Ok(Some(Station { id, name: name.clone() }))
+    }
+
+    /// Gives a station a further token; with `only`, the earlier ones are no longer known. `false` if there is no such station,
+    /// or it takes uploads without a token.
+    ///
+    /// # Errors
+    /// If the catalog cannot answer.
+    pub async fn add_token(
+        &self,
+        name: &StationName,
+        token: &SecretHash,
+        only: bool,
+        now: CapturedAt,
+    ) -> Result<bool, CatalogError> {
+        let mut transaction = self.pool.begin_with("begin immediate").await?;
+        let id: Option<i64> = sqlx::query_scalar("select id from station where name = $1 and is_anonymous = 0")
+            .bind(name.as_str())
+            .fetch_optional(&mut *transaction)
+            .await?;
+        let Some(id) = id else { return Ok(false) };
+        if only {
+            sqlx::query("delete from station_token where station_id = $1").bind(id).execute(&mut *transaction).await?;
+        }
+        add_token(&mut transaction, id, token, now).await?;
+        transaction.commit().await?;
+        Ok(true)
     }
 
     /// The station that takes uploads without a token, made if need be. `None` if a station with tokens has that name.
@@ -98,6 +120,21 @@ impl Catalog {
             .map(|row| Ok(Station { id: row.try_get("id")?, name: name_in(row.try_get("name")?)? }))
             .collect()
     }
+}
+
+async fn add_token(
+    connection: &mut SqliteConnection,
+    station_id: i64,
+    token: &SecretHash,
+    now: CapturedAt,
+) -> Result<(), CatalogError> {
+    sqlx::query("insert into station_token (hash, station_id, created_at) values ($1, $2, $3)")
+        .bind(token.as_bytes())
+        .bind(station_id)
+        .bind(now.as_micros())
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 pub(super) fn name_in(text: &str) -> Result<StationName, CatalogError> {

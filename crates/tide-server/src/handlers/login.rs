@@ -1,11 +1,10 @@
 //! `/login` and `/logout`.
 
-use std::net::SocketAddr;
-
 use askama::Template;
 use axum::Form;
-use axum::extract::{ConnectInfo, Query, State};
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum_extra::extract::CookieJar;
 use axum_extra::extract::cookie::{Cookie, SameSite};
@@ -14,7 +13,8 @@ use serde::Deserialize;
 use super::{LoggedIn, PageError};
 use crate::app::{App, now};
 use crate::catalog::Operator;
-use crate::config::MAX_CREDENTIAL_BYTES;
+use crate::client_address::ClientAddress;
+use crate::login::{self, Verdict};
 use crate::secret::{Secret, SecretHash};
 
 /// Name of the session's cookie. The prefix makes browsers refuse it without `Secure`, with a domain, or with another path.
@@ -43,7 +43,7 @@ struct LoginPage<'a> {
     operator: Option<Operator>,
     username: &'a str,
     next: &'a str,
-    refused: bool,
+    problem: &'a str,
 }
 
 /// Shows the form, or goes on if somebody is logged in.
@@ -54,7 +54,7 @@ pub async fn form(Query(Next { next }): Query<Next>, operator: Option<LoggedIn>)
     if operator.is_some() {
         return Ok(Redirect::to(own_path(&next)).into_response());
     }
-    Ok(Html(page("", &next, false).render()?).into_response())
+    Ok(Html(page("", &next, "").render()?).into_response())
 }
 
 /// Checks the password and opens a session.
@@ -63,21 +63,29 @@ pub async fn form(Query(Next { next }): Query<Next>, operator: Option<LoggedIn>)
 /// See [`PageError`].
 pub async fn log_in(
     State(app): State<App>,
-    ConnectInfo(address): ConnectInfo<SocketAddr>,
+    ClientAddress(address): ClientAddress,
     Query(Next { next }): Query<Next>,
     jar: CookieJar,
     Form(Credentials { username, password }): Form<Credentials>,
 ) -> Result<Response, PageError> {
-    let Some(operator) = check(&app, &username, password).await? else {
-        // Without the name that was given: people type their password there.
-        tracing::warn!(address = %address.ip(), "a login was refused");
-        let html = page(&username, &next, true).render()?;
-        return Ok((StatusCode::UNAUTHORIZED, Html(html)).into_response());
-    };
-    let (secret, now) = (Secret::random(), now());
-    app.catalog.open_session(&secret.hash(), &operator, now, session_end(now)).await?;
-    tracing::info!(operator = operator.name, address = %address.ip(), "logged in");
-    Ok((jar.add(session_cookie(&secret)), Redirect::to(own_path(&next))).into_response())
+    let now = now();
+    match login::judge(&app, &username, password, address, now).await? {
+        Verdict::In(operator) => {
+            let secret = Secret::random();
+            app.catalog.open_session(&secret.hash(), &operator, now, session_end(now)).await?;
+            Ok((jar.add(session_cookie(&secret)), Redirect::to(own_path(&next))).into_response())
+        }
+        Verdict::Refused => {
+            let html = page(&username, &next, "Wrong user name or password. Try again.").render()?;
+            Ok((StatusCode::UNAUTHORIZED, Html(html)).into_response())
+        }
+        Verdict::Wait(wait) => {
+            let seconds = wait.as_secs().max(1);
+            let problem = format!("Too many failed logins. Try again in {seconds} seconds.");
+            let html = page(&username, &next, &problem).render()?;
+            Ok((StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, seconds.to_string())], Html(html)).into_response())
+        }
+    }
 }
 
 /// Ends the session, in the catalog and in the browser.
@@ -93,20 +101,8 @@ pub async fn log_out(State(app): State<App>, jar: CookieJar) -> Result<Response,
     Ok((jar.add(removal), Redirect::to("/login")).into_response())
 }
 
-async fn check(app: &App, username: &str, password: String) -> Result<Option<Operator>, PageError> {
-    if username.len() > MAX_CREDENTIAL_BYTES || password.len() > MAX_CREDENTIAL_BYTES {
-        return Ok(None);
-    }
-    let (operator, hash) = match app.catalog.stored_password(username).await? {
-        Some(stored) => (Some(stored.operator), Some(stored.password_hash)),
-        None => (None, None),
-    };
-    let matches = app.passwords.matches(password, hash).await?;
-    Ok(operator.filter(|_| matches))
-}
-
-fn page<'a>(username: &'a str, next: &'a str, refused: bool) -> LoginPage<'a> {
-    LoginPage { operator: None, username, next: own_path(next), refused }
+fn page<'a>(username: &'a str, next: &'a str, problem: &'a str) -> LoginPage<'a> {
+    LoginPage { operator: None, username, next: own_path(next), problem }
 }
 
 fn session_cookie(secret: &Secret) -> Cookie<'static> {

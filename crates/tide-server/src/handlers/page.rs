@@ -11,6 +11,7 @@ use axum_extra::extract::CookieJar;
 use super::login::SESSION_COOKIE;
 use crate::app::{App, now};
 use crate::catalog::{CatalogError, Operator};
+use crate::login::LoginError;
 use crate::secret::SecretHash;
 
 /// The operator whose session came with the request; without one, people are sent to the login page and programs get 401.
@@ -56,6 +57,9 @@ pub enum PageError {
     /// The catalog does not answer.
     #[error("The server cannot look into its catalog at the moment. Try again in a few seconds.")]
     Catalog(#[from] CatalogError),
+    /// A login cannot be judged.
+    #[error("The server cannot check passwords at the moment. Try again in a few seconds.")]
+    Login(#[from] LoginError),
     /// A file cannot be read.
     #[error("The server cannot read this file at the moment. Try again in a few seconds.")]
     Disk(#[from] std::io::Error),
@@ -82,7 +86,7 @@ impl IntoResponse for PageError {
             }
             Self::NotFound => (StatusCode::NOT_FOUND, "Not found"),
             Self::Query(_) => (StatusCode::BAD_REQUEST, "Not understood"),
-            Self::Catalog(_) | Self::Disk(_) => (StatusCode::SERVICE_UNAVAILABLE, "Not available"),
+            Self::Catalog(_) | Self::Disk(_) | Self::Login(_) => (StatusCode::SERVICE_UNAVAILABLE, "Not available"),
             Self::Template(_) => (StatusCode::INTERNAL_SERVER_ERROR, "Something broke"),
         };
         if status.is_server_error() {

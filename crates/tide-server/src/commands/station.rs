@@ -1,0 +1,141 @@
+//! `tide-server station ...`
+
+use anyhow::{bail, ensure};
+use clap::{Args, Subcommand};
+use tide_durable::Durable;
+use tide_photo::StationName;
+
+use super::ACTOR;
+use crate::app::now;
+use crate::catalog::StationTaken;
+use crate::certificate::{CertificateFiles, own_addresses};
+use crate::config::Settings;
+use crate::login::note;
+use crate::secret::Secret;
+use crate::serve::{open_catalog, open_data_folder};
+
+/// What can be done with stations.
+#[derive(Subcommand)]
+pub enum StationCommand {
+    /// Add a station and print its token. The token is shown only this once.
+    Add(NamedStation),
+    /// Print a further token for a station. Earlier ones stay good until `--only`, so that no photo is refused meanwhile.
+    Token(StationToken),
+    /// Show every station.
+    List,
+}
+
+/// One station, and what to print for it.
+#[derive(Args)]
+pub struct NamedStation {
+    /// Its name: lower-case letters, digits and hyphens.
+    name: StationName,
+    /// Print a ready `tide.toml` for the station instead of the bare token.
+    #[arg(long)]
+    config: bool,
+}
+
+/// A further token.
+#[derive(Args)]
+pub struct StationToken {
+    #[command(flatten)]
+    station: NamedStation,
+    /// Refuse all earlier tokens of the station from now on.
+    #[arg(long)]
+    only: bool,
+}
+
+/// Runs a station command beside a running server or alone.
+///
+/// # Errors
+/// If the name is taken or unknown, or the data folder cannot be used.
+pub async fn station(settings: &Settings, command: StationCommand) -> anyhow::Result<()> {
+    let durable = open_data_folder(settings)?;
+    let catalog = open_catalog(&durable).await?;
+    match command {
+        StationCommand::Add(station) => {
+            // Before the name is taken: a certificate that cannot be used must not cost the station its name.
+            let trust = Trust::of_server(settings, &durable)?;
+            let token = Secret::random();
+            if catalog.add_station(&station.name, &token.hash(), now()).await?.is_none() {
+                bail!(StationTaken(station.name));
+            }
+            note(&catalog, ACTOR, "added the station", station.name.as_str(), None, now()).await?;
+            trust.print(&station, &token);
+        }
+        StationCommand::Token(StationToken { station, only }) => {
+            let trust = Trust::of_server(settings, &durable)?;
+            let token = Secret::random();
+            let name = &station.name;
+            ensure!(
+                catalog.add_token(name, &token.hash(), only, now()).await?,
+                "there is no station named {name} that has tokens; `tide-server station list` shows all"
+            );
+            let action = if only { "replaced the tokens of" } else { "added a token of" };
+            note(&catalog, ACTOR, action, name.as_str(), None, now()).await?;
+            trust.print(&station, &token);
+        }
+        StationCommand::List => {
+            for station in catalog.stations().await? {
+                println!("{}", station.name);
+            }
+        }
+    }
+    catalog.close().await;
+    Ok(())
+}
+
+/// How stations reach and know this server.
+struct Trust {
+    url: String,
+    certificate_pem: String,
+}
+
+impl Trust {
+    fn of_server(settings: &Settings, durable: &Durable) -> anyhow::Result<Self> {
+        let host = host(settings);
+        if settings.plain_http {
+            // The proxy in front has the ordinary port, and a certificate that we cannot know.
+            let certificate_pem =
+                "(put the certificate of the proxy here, or that of its issuer, in PEM form)".to_owned();
+            return Ok(Self { url: format!("https://{}", in_url(&host)), certificate_pem });
+        }
+        let files = CertificateFiles::load(settings, durable, jiff::Timestamp::now())?;
+        if !files.is_for(&host) {
+            eprintln!(
+                "tide-server: the certificate does not have the name {host}, so stations will refuse it; \
+                 set TIDE_PUBLIC_NAME to the name or address under which they reach this server"
+            );
+        }
+        let url = format!("https://{}:{}", in_url(&host), settings.listen.port());
+        Ok(Self { url, certificate_pem: files.certificate_pem })
+    }
+
+    fn print(&self, station: &NamedStation, token: &Secret) {
+        let token = token.reveal();
+        if !station.config {
+            println!("{token}");
+            return;
+        }
+        let Self { url, certificate_pem } = self;
+        println!(
+            "station = \"{}\"\n\n[server]\nurl = \"{url}\"\ntoken = \"{token}\"\ncertificate = \"\"\"\n{}\n\"\"\"",
+            station.name,
+            certificate_pem.trim_end()
+        );
+    }
+}
+
+/// Where stations reach this server: its public name, else an address of its own.
+fn host(settings: &Settings) -> String {
+    match &settings.public_name {
+        Some(name) => name.clone(),
+        None if settings.listen.ip().is_loopback() => "localhost".to_owned(),
+        None if !settings.listen.ip().is_unspecified() => settings.listen.ip().to_string(),
+        None => own_addresses().first().map_or("localhost".to_owned(), ToString::to_string),
+    }
+}
+
+fn in_url(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+}
