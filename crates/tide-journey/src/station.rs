@@ -104,6 +104,17 @@ impl TestStation {
         Ok(files)
     }
 
+    /// Puts a folder in the place of the newest photo in its spool: there is something of that name, but it cannot be read.
+    ///
+    /// # Errors
+    /// If there is no photo, or the spool cannot be changed.
+    pub fn make_newest_unreadable(&self) -> anyhow::Result<()> {
+        let newest = self.files("jpg")?.into_iter().max().context("the spool holds no photo")?;
+        let image = self.data().join("spool").join(newest);
+        fs::remove_file(&image)?;
+        Ok(fs::create_dir(&image)?)
+    }
+
     /// Waits until nothing waits in its spool.
     ///
     /// # Errors

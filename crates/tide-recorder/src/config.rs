@@ -1,6 +1,7 @@
 //! The station's settings. The environment is read here and nowhere else.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer};
@@ -25,6 +26,12 @@ const SOURCES: Sources = Sources {
     ],
 };
 
+/// For sentences. More come with a later version.
+const CAMERA_KINDS: &str = "`replay` or `synthetic`";
+
+/// The prototype's variable for the pin of the flash.
+const FLASH_VARIABLE: &str = "FLASH_GPIO";
+
 /// Longest interval between photos, in seconds: a day.
 const MAX_INTERVAL_S: u32 = 86_400;
 
@@ -45,9 +52,11 @@ pub struct Settings {
     pub log: String,
     /// Where the photos go.
     pub server: Server,
-    /// What takes them.
-    #[serde(default)]
+    /// What takes them. It has no default: a station that nobody told of its camera must not make pictures up.
     pub camera: Camera,
+    /// Whether the prototype's `FLASH_GPIO` is set, which this version does not understand.
+    #[serde(skip)]
+    pub asks_for_flash: bool,
 }
 
 /// The server, and how both sides know each other.
@@ -64,32 +73,40 @@ pub struct Server {
 
 /// The camera.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct Camera {
     /// Which kind.
     pub kind: CameraKind,
     /// Folder of JPEGs to play, for `replay`.
     pub folder: Option<PathBuf>,
     /// Width of the picture in pixels, for `synthetic`.
+    #[serde(default = "default_width")]
     pub width: u32,
     /// Height of the picture in pixels, for `synthetic`.
+    #[serde(default = "default_height")]
     pub height: u32,
-}
-
-impl Default for Camera {
-    fn default() -> Self {
-        Self { kind: CameraKind::Synthetic, folder: None, width: 1_280, height: 720 }
-    }
 }
 
 /// Kinds of camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String")]
 pub enum CameraKind {
     /// Plays a folder of JPEGs.
     Replay,
     /// Renders a tide scene with a known level.
     Synthetic,
+}
+
+impl TryFrom<String> for CameraKind {
+    type Error = String;
+
+    fn try_from(word: String) -> Result<Self, String> {
+        match word.as_str() {
+            "replay" => Ok(Self::Replay),
+            "synthetic" => Ok(Self::Synthetic),
+            _ => Err(format!("a camera is {CAMERA_KINDS}, not `{word}`")),
+        }
+    }
 }
 
 fn default_data_dir() -> PathBuf {
@@ -99,6 +116,14 @@ fn default_data_dir() -> PathBuf {
 /// The prototype's.
 fn default_interval_s() -> u32 {
     30
+}
+
+fn default_width() -> u32 {
+    1_280
+}
+
+fn default_height() -> u32 {
+    720
 }
 
 fn default_log() -> String {
@@ -119,7 +144,7 @@ impl Settings {
     /// # Errors
     /// If a key is unknown, missing or wrong: the recorder refuses to start rather than guess.
     pub fn load() -> Result<Self, SettingsError> {
-        Self::from_environment(&std::env::vars().collect())
+        Self::from_environment(&readable(std::env::vars_os())?)
     }
 
     /// The same from any environment.
@@ -127,7 +152,8 @@ impl Settings {
     /// # Errors
     /// As [`Settings::load`].
     pub fn from_environment(environment: &BTreeMap<String, String>) -> Result<Self, SettingsError> {
-        let settings: Self = SOURCES.load(environment)?;
+        let mut settings: Self = SOURCES.load(environment).map_err(name_the_cameras)?;
+        settings.asks_for_flash = environment.contains_key(FLASH_VARIABLE);
         if settings.camera.kind == CameraKind::Replay && settings.camera.folder.is_none() {
             let reason = "the camera `replay` needs `folder` in [camera], a folder of JPEGs (or TIDE_CAMERA_FOLDER)";
             return Err(SettingsError::Combination(reason.to_owned()));
@@ -136,8 +162,41 @@ impl Settings {
     }
 }
 
+/// The environment without what is not UTF-8, which no setting of ours is.
+fn readable(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<BTreeMap<String, String>, SettingsError> {
+    let mut environment = BTreeMap::new();
+    for (name, value) in variables {
+        let Ok(name) = name.into_string() else { continue };
+        match value.into_string() {
+            Ok(value) => drop(environment.insert(name, value)),
+            Err(_) if is_ours(&name) => {
+                return Err(SettingsError::Variable { name, reason: "its value is not UTF-8".to_owned() });
+            }
+            Err(_) => (),
+        }
+    }
+    Ok(environment)
+}
+
+fn is_ours(name: &str) -> bool {
+    name.starts_with("TIDE_") || SOURCES.variables.iter().any(|(ours, _)| name == *ours)
+}
+
+/// serde says only that a field is missing; the camera is what a new station's owner has to choose.
+fn name_the_cameras(error: SettingsError) -> SettingsError {
+    match error {
+        SettingsError::Missing { path, reason } if reason.contains("camera") => {
+            let reason = format!("no camera is chosen; `kind` in [camera] is {CAMERA_KINDS} (or set TIDE_CAMERA)");
+            SettingsError::Missing { path, reason }
+        }
+        error => error,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
     use super::*;
 
     fn load(variables: &[(&str, &str)]) -> Result<Settings, String> {
@@ -152,16 +211,56 @@ mod tests {
         Settings::from_environment(&environment).map_err(|error| error.to_string())
     }
 
+    const CAMERA: (&str, &str) = ("TIDE_CAMERA", "synthetic");
+
     #[test]
     fn the_prototypes_variables_are_understood() {
-        let settings = load(&[("PHOTO_INTERVAL", "60"), ("FLASH_GPIO", "5")]).unwrap();
+        let settings = load(&[CAMERA, ("PHOTO_INTERVAL", "60"), ("FLASH_GPIO", "5")]).unwrap();
         assert_eq!((settings.interval_s, settings.camera.kind), (60, CameraKind::Synthetic));
-        assert_eq!(load(&[]).unwrap().interval_s, 30);
+        assert!(settings.asks_for_flash);
+        let settings = load(&[CAMERA]).unwrap();
+        assert_eq!((settings.interval_s, settings.asks_for_flash), (30, false));
+        assert_eq!((settings.camera.width, settings.camera.height), (1_280, 720));
+    }
+
+    #[test]
+    fn a_camera_is_chosen_and_never_assumed() {
+        for variables in [&[][..], &[("TIDE_CAMERA_FOLDER", "/photos")]] {
+            let error = load(variables).unwrap_err();
+            assert!(error.contains("no camera is chosen") && error.contains("`replay` or `synthetic`"), "{error}");
+        }
+        let error = load(&[("TIDE_CAMERA", "rpicam")]).unwrap_err();
+        assert!(error.contains("a camera is `replay` or `synthetic`, not `rpicam`"), "{error}");
+        assert!(error.contains("TIDE_") && !error.contains("variant"), "{error}");
+    }
+
+    #[test]
+    fn a_files_bad_camera_is_named_with_its_line() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "station = 'pier-3'\n[camera]\nkind = 'rpicam'").unwrap();
+        let error = load(&[("TIDE_CONFIG", file.path().to_str().unwrap())]).unwrap_err();
+        assert!(error.contains("line 3") && error.contains("not `rpicam`"), "{error}");
+        std::fs::write(file.path(), "[camera]\nwidth = 320").unwrap();
+        let error = load(&[("TIDE_CONFIG", file.path().to_str().unwrap())]).unwrap_err();
+        assert!(error.contains("no camera is chosen"), "{error}");
+    }
+
+    #[test]
+    fn what_is_not_utf_8_matters_only_in_a_variable_of_ours() {
+        let bad = || OsString::from_vec(b"caf\xe9".to_vec());
+        let from = |name: OsString| readable([(name, bad()), ("A".into(), "b".into())].into_iter());
+        let kept = BTreeMap::from([("A".to_owned(), "b".to_owned())]);
+        assert_eq!(from("LESSCHARSET".into()).unwrap(), kept);
+        assert_eq!(from(bad()).unwrap(), kept);
+        for name in ["TIDE_TOKEN", "SERVER_URL"] {
+            let error = from(name.into()).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains("UTF-8"), "{error}");
+        }
     }
 
     #[test]
     fn what_cannot_be_is_refused_by_name() {
-        assert!(load(&[("PHOTO_INTERVAL", "0")]).unwrap_err().contains("1 to 86400 seconds"));
+        assert!(load(&[CAMERA, ("PHOTO_INTERVAL", "0")]).unwrap_err().contains("1 to 86400 seconds"));
         assert!(load(&[("TIDE_CAMERA", "pinhole")]).unwrap_err().contains("pinhole"));
         assert!(load(&[("TIDE_CAMERA", "replay")]).unwrap_err().contains("folder"));
         let nothing = Settings::from_environment(&BTreeMap::new()).unwrap_err().to_string();
@@ -170,6 +269,6 @@ mod tests {
 
     #[test]
     fn the_token_never_shows() {
-        assert!(!format!("{:?}", load(&[]).unwrap()).contains("tide_secret"));
+        assert!(!format!("{:?}", load(&[CAMERA]).unwrap()).contains("tide_secret"));
     }
 }

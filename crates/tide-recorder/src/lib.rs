@@ -1,6 +1,7 @@
 //! The station's program: photographs the water when the schedule says so, describes each photo, keeps it in the spool, and
 //! offers it to the server until the server's receipt releases it. `station` is where these meet.
 
+pub mod agenda;
 pub mod backoff;
 pub mod commands;
 pub mod config;

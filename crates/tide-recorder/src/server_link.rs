@@ -1,26 +1,28 @@
 //! The way to the server: one trusted certificate, one token, one photo per call.
 
+mod patience;
+
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::header::RETRY_AFTER;
 use reqwest::multipart::{Form, Part};
-use reqwest::{Certificate, Client, Response, StatusCode, Url};
+use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, Url};
+use tide_photo::Receipt;
 use tide_photo::wire::{self, IMAGE_PART, MANIFEST_PART};
-use tide_photo::{Digest, Receipt};
 use tide_settings::Hidden;
 
+use self::patience::Impatience;
 use crate::config::Server;
 use crate::shot::Shot;
 
 /// How long to wait for a connection.
 const CONNECT: Duration = Duration::from_secs(20);
 
-/// How long the connection may be silent: far more than a slow link needs between two packets, and than a server needs for its
-/// receipt.
-const SILENCE: Duration = Duration::from_secs(60);
-
-/// How long one photo may take: 5 MB at 64 kbit/s.
-const WHOLE: Duration = Duration::from_secs(900);
+/// How long the kernel keeps a connection on which bytes go unacknowledged. reqwest's own choice is 30 s, but TCP repeats what
+/// was lost after 1, 2, 4, 8, 16, 32 s and so on: a radio link that is away for 40 s is only tried again after 63 s, and giving up
+/// before would begin the photo anew.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(120);
 
 /// Longest wait that a server may ask for, in seconds.
 const MAX_RETRY_AFTER_S: u64 = 3_600;
@@ -42,13 +44,29 @@ pub enum Offer {
         /// In the server's words.
         reason: String,
     },
-    /// Not now: no connection, no time, no token that the server knows.
+    /// The server answers, but does not take the photo now: no time, no room, no token that it knows.
     Later {
         /// For the log.
         reason: String,
         /// When the server wants to be asked again.
         after: Option<Duration>,
     },
+    /// The upload began, but no answer came.
+    CutOff {
+        /// For the log.
+        reason: String,
+    },
+    /// There is no connection.
+    Unreachable {
+        /// For the log.
+        reason: String,
+    },
+}
+
+/// The way to a server, as the uploader sees it.
+pub trait Link: Send {
+    /// Offers a photo.
+    fn offer(&self, shot: Shot) -> impl Future<Output = Offer> + Send;
 }
 
 /// Settings with which no server can be reached.
@@ -85,24 +103,35 @@ impl ServerLink {
             .https_only(true)
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT)
-            .read_timeout(SILENCE)
-            .timeout(WHOLE)
+            .tcp_user_timeout(UNACKNOWLEDGED)
             .user_agent(concat!("tide-recorder/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(LinkError::Client)?;
         Ok(Self { client, base, token: server.token.clone() })
     }
 
-    /// Offers a photo.
-    pub async fn offer(&self, shot: Shot) -> Offer {
+    /// Sends a photo and reads the answer.
+    async fn put(&self, shot: Shot) -> Result<Answer, Failure> {
+        let size_bytes = shot.jpeg.len();
+        let mut url = self.base.clone();
+        url.set_path(&wire::photo_path(&shot.manifest.digest));
+        url.set_query(None);
+        let manifest = Part::bytes(shot.manifest.to_json()).mime_str("application/json")?;
+        let (body, left) = patience::in_pieces(shot.jpeg);
+        let image = Part::stream_with_length(body, size_bytes as u64).file_name("photo.jpg").mime_str("image/jpeg")?;
+        let form = Form::new().part(MANIFEST_PART, manifest).part(IMAGE_PART, image);
+        let request = self.client.put(url).bearer_auth(self.token.reveal()).multipart(form);
+        patience::keep(answer(request), left, size_bytes).await?.map_err(Failure::from)
+    }
+}
+
+impl Link for ServerLink {
+    async fn offer(&self, shot: Shot) -> Offer {
         let (digest, station) = (shot.manifest.digest, shot.manifest.station.clone());
-        let response = match self.put(digest, shot).await {
-            Ok(response) => response,
-            Err(error) => return Offer::Later { reason: readable(&error), after: None },
+        let offer = match self.put(shot).await {
+            Ok(answer) => judge(answer.status, answer.after, &answer.body),
+            Err(failure) => failure.into(),
         };
-        let (status, after) = (response.status(), retry_after(&response));
-        let body = response.bytes().await.unwrap_or_default();
-        let offer = judge(status, after, &body);
         match offer {
             Offer::Held(receipt) if !receipt.releases(&station, &digest) => {
                 Offer::Later { reason: "the server's receipt is for another photo".to_owned(), after: None }
@@ -110,16 +139,39 @@ impl ServerLink {
             offer => offer,
         }
     }
+}
 
-    async fn put(&self, digest: Digest, shot: Shot) -> Result<Response, reqwest::Error> {
-        let mut url = self.base.clone();
-        url.set_path(&wire::photo_path(&digest));
-        url.set_query(None);
-        let manifest = Part::bytes(shot.manifest.to_json()).mime_str("application/json")?;
-        let image = Part::bytes(shot.jpeg).file_name("photo.jpg").mime_str("image/jpeg")?;
-        let form = Form::new().part(MANIFEST_PART, manifest).part(IMAGE_PART, image);
-        self.client.put(url).bearer_auth(self.token.reveal()).multipart(form).send().await
+/// What the server answered.
+struct Answer {
+    status: StatusCode,
+    after: Option<Duration>,
+    body: Bytes,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Connection(#[from] reqwest::Error),
+    #[error(transparent)]
+    Patience(#[from] Impatience),
+}
+
+impl From<Failure> for Offer {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Connection(error) if error.is_connect() => Self::Unreachable { reason: readable(&error) },
+            Failure::Connection(error) => Self::CutOff { reason: readable(&error) },
+            Failure::Patience(impatience) => Self::CutOff { reason: impatience.to_string() },
+        }
     }
+}
+
+async fn answer(request: RequestBuilder) -> Result<Answer, reqwest::Error> {
+    let response = request.send().await?;
+    let (status, after) = (response.status(), retry_after(&response));
+    // An answer that is cut off after its first line still says so much.
+    Ok(Answer { status, after, body: response.bytes().await.unwrap_or_default() })
 }
 
 fn retry_after(response: &Response) -> Option<Duration> {
@@ -127,7 +179,8 @@ fn retry_after(response: &Response) -> Option<Duration> {
     Some(Duration::from_secs(seconds.min(MAX_RETRY_AFTER_S)))
 }
 
-/// What an answer means. A 4xx that speaks of the photo is final; one that speaks of the token or of the moment is not.
+/// What an answer means. A 4xx that speaks of the photo is final; one that speaks of the token, of the moment or of a limit that
+/// can be raised (413) is not.
 fn judge(status: StatusCode, after: Option<Duration>, body: &[u8]) -> Offer {
     let words = || match serde_json::from_slice::<wire::Refusal>(body) {
         Ok(refusal) => format!("{}: {}", status.as_u16(), refusal.message),
@@ -138,10 +191,9 @@ fn judge(status: StatusCode, after: Option<Duration>, body: &[u8]) -> Offer {
             Ok(receipt) => Offer::Held(receipt),
             Err(_) => Offer::Later { reason: "the server's answer holds no receipt".to_owned(), after },
         },
-        StatusCode::CONFLICT
-        | StatusCode::PAYLOAD_TOO_LARGE
-        | StatusCode::UNSUPPORTED_MEDIA_TYPE
-        | StatusCode::UNPROCESSABLE_ENTITY => Offer::Refused { reason: words() },
+        StatusCode::CONFLICT | StatusCode::UNSUPPORTED_MEDIA_TYPE | StatusCode::UNPROCESSABLE_ENTITY => {
+            Offer::Refused { reason: words() }
+        }
         _ => Offer::Later { reason: words(), after },
     }
 }
@@ -170,10 +222,10 @@ mod tests {
         assert!(matches!(judged(200, receipt), Offer::Held(_)));
         assert!(matches!(judged(201, receipt), Offer::Held(_)));
         assert!(matches!(judged(200, "<html>Log in to this hotel's network</html>"), Offer::Later { .. }));
-        for status in [409, 413, 415, 422] {
+        for status in [409, 415, 422] {
             assert!(matches!(judged(status, ""), Offer::Refused { .. }), "{status}");
         }
-        for status in [204, 302, 400, 401, 403, 404, 408, 429, 500, 502, 503, 504, 507] {
+        for status in [204, 302, 400, 401, 403, 404, 408, 413, 429, 500, 502, 503, 504, 507] {
             assert!(matches!(judged(status, receipt), Offer::Later { .. }), "{status}");
         }
     }

@@ -94,6 +94,25 @@ fn later(moment: CapturedAt, by_us: u64) -> CapturedAt {
     CapturedAt::from_micros(moment.as_micros().saturating_add(by_us)).unwrap_or(moment)
 }
 
+/// A photo of nothing, for tests of what is done with photos.
+#[cfg(test)]
+pub(crate) fn example(sequence: u64, text: &str) -> Shot {
+    let jpeg = text.as_bytes().to_vec();
+    let manifest = Manifest {
+        version: 1,
+        station: "pier-3".parse().unwrap(),
+        sequence,
+        captured_at: CapturedAt::EPOCH,
+        clock: ClockQuality::unsynchronised(),
+        digest: Digest::of(&jpeg),
+        size_bytes: jpeg.len() as u64,
+        boot_id: "boot".to_owned(),
+        monotonic_us: 0,
+        camera: "synthetic".to_owned(),
+    };
+    Shot { manifest, jpeg }
+}
+
 #[cfg(test)]
 mod tests {
     use tide_photo::ClockSource;

@@ -51,6 +51,9 @@ impl Station {
         let durable =
             Durable::open(folder).with_context(|| format!("failed to use the data folder {}", folder.display()))?;
         let alone = claim(&durable)?;
+        if settings.asks_for_flash {
+            tracing::warn!("FLASH_GPIO is set, but this version does not control a flash; photos are taken without it");
+        }
         let (spool, found) = Spool::open(durable).context("failed to open the spool")?;
         tracing::info!(found.waiting, found.parked, found.incomplete, "opened the spool");
         Ok(Self {
@@ -68,6 +71,11 @@ impl Station {
     /// # Errors
     /// If the settings of the server cannot be used.
     pub async fn run(self, settings: &Settings) -> anyhow::Result<()> {
+        match self.spool.offer_parked_again() {
+            Ok(0) => (),
+            Ok(parked) => tracing::info!(parked, "photos that could not be delivered before are offered once more"),
+            Err(error) => tracing::error!(%error, "failed to offer parked photos again; they stay parked"),
+        }
         let uploader = Uploader::new(Arc::clone(&self.spool), ServerLink::new(&settings.server)?);
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         tracing::info!(station = %self.name, interval_s = self.interval_s, "running");

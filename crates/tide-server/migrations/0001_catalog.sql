@@ -36,12 +36,27 @@ create table photo (
     camera text,
     -- The timestamp of an old device, in its own words.
     client_timestamp text,
-    -- A photo is its bytes: a repeat finds this.
-    unique (station_id, digest)
+    -- 1 for photos that were a prototype server's: there, two names may have had the same bytes.
+    is_imported integer not null default 0
 );
+
+-- A photo is its bytes: a repeat finds this.
+create unique index photo_once on photo (station_id, digest) where is_imported = 0;
 
 create index photo_by_time on photo (captured_at, id);
 create index photo_by_station_and_time on photo (station_id, captured_at, id);
+
+-- Rows of a prototype server whose photo was lost there: missing, empty, cut off, overwritten.
+create table lost_photo (
+    id integer primary key autoincrement,
+    station_id integer not null references station (id),
+    -- The prototype's number, name and timestamp.
+    old_id bigint not null,
+    file_name text not null,
+    client_timestamp text not null,
+    reason text not null,
+    unique (station_id, old_id)
+);
 
 create table operator (
     id integer primary key autoincrement,

@@ -13,6 +13,7 @@ mod data_folder;
 pub mod disk_guard;
 pub mod first_start;
 pub mod handlers;
+pub mod import;
 pub mod ingest;
 pub mod login;
 pub mod passwords;

@@ -36,6 +36,7 @@ async fn run() -> anyhow::Result<ExitCode> {
         Command::Serve => serve::serve(settings).await?,
         Command::Station(command) => commands::station(&settings, command).await?,
         Command::Operator(command) => commands::operator(&settings, command).await?,
+        Command::Import(options) => commands::import(&settings, &options).await?,
         Command::Audit(options) => commands::audit(&settings, &options).await?,
         Command::Check(options) => return check::check(&settings, &options).await,
     }

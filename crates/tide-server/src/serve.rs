@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use axum_server::tls_rustls::RustlsAcceptor;
 use axum_server::{Handle, Server};
+use indicatif::ProgressBar;
 use jiff::Timestamp;
 use tide_durable::{Alone, Durable};
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,6 +19,7 @@ use crate::certificate::CertificateFiles;
 use crate::config::Settings;
 use crate::connections::{Doorkeeper, Limits};
 use crate::disk_guard::DiskGuard;
+use crate::import::{DEFAULT_STATION, Imported, Prototype};
 use crate::ingest::Ingest;
 use crate::passwords::Passwords;
 use crate::photo_store::PhotoStore;
@@ -50,6 +52,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         true => None,
         false => Some(CertificateFiles::load(&settings, &durable, Timestamp::now())?.server_config()?),
     };
+    import_in_place(&catalog, &durable);
     let listener = TcpListener::bind(settings.listen)
         .with_context(|| format!("failed to listen on {}; is another server running there?", settings.listen))?;
     listener.set_nonblocking(true)?;
@@ -91,6 +94,24 @@ fn claim(durable: &Durable) -> anyhow::Result<Alone> {
         }
         _ => anyhow::Error::from(error).context("failed to lock the data folder"),
     })
+}
+
+/// Takes over what a prototype has left in the data folder, while the server already serves: many photos take their time.
+fn import_in_place(catalog: &Catalog, durable: &Durable) {
+    let Some(prototype) = Prototype::find(durable.root()) else { return };
+    let (catalog, durable) = (catalog.clone(), durable.clone());
+    tokio::spawn(async move {
+        let station = match DEFAULT_STATION.parse() {
+            Ok(station) => station,
+            Err(error) => return tracing::error!("{error}"),
+        };
+        match prototype.import(&catalog, &durable, &station, &ProgressBar::hidden()).await {
+            Ok(Imported { photos, known, lost, odd_timestamps }) => {
+                tracing::info!(photos, known, lost, odd_timestamps, "took over a prototype's photos");
+            }
+            Err(error) => tracing::error!("failed to take over a prototype's photos: {error:#}"),
+        }
+    });
 }
 
 /// Opens the folder that holds all state.

@@ -14,7 +14,8 @@ pub(crate) fn journeys() -> Vec<Trial> {
     vec![
         journey("a_server_killed_in_the_middle_of_200_uploads_loses_nothing", Need::Nothing, killed),
         journey("a_station_trusts_one_certificate_only", Need::Nothing, other_certificate),
-        journey("a_revoked_token_keeps_the_photos_at_the_station", Need::Nothing, other_token),
+        journey("a_token_that_the_server_does_not_know_keeps_the_photos_at_the_station", Need::Nothing, other_token),
+        journey("a_photo_that_cannot_be_read_does_not_hold_up_the_others", Need::Nothing, unreadable),
     ]
 }
 
@@ -67,16 +68,28 @@ fn other_certificate() -> anyhow::Result<()> {
 fn other_token() -> anyhow::Result<()> {
     let server = TestServer::start()?;
     let settings = server.add_station("pier-3")?;
-    let mut station = TestStation::new(&settings)?.with("TIDE_TOKEN", "tide_revoked");
+    let mut station = TestStation::new(&settings)?.with("TIDE_TOKEN", "tide_unknown");
     station.shoot(&[])?;
     station.run()?;
-    until("the station says why", || Ok(station.log().contains("401")))?;
+    until("the station says why", || Ok(station.log().contains("a station's token is needed")))?;
     station.stop()?;
     ensure!(station.waiting()? == 1, "the photo stays in the spool");
     let mut repaired = station.with("TIDE_TOKEN", token_in(&settings)?);
     repaired.run()?;
     repaired.until_delivered()?;
     server.expect_clean(1)
+}
+
+fn unreadable() -> anyhow::Result<()> {
+    let server = TestServer::start()?;
+    let mut station = TestStation::new(&server.add_station("pier-3")?)?;
+    station.shoot(&["--count", "5", "--from", "2026-05-31T00:00:00Z", "--every", "60"])?;
+    station.make_newest_unreadable()?;
+    station.run()?;
+    until("the others are delivered", || Ok(station.waiting().is_ok_and(|waiting| waiting == 1)))
+        .with_context(|| format!("the station's log: {}", station.log()))?;
+    station.stop()?;
+    server.expect_clean(4)
 }
 
 fn token_in(settings: &str) -> anyhow::Result<String> {

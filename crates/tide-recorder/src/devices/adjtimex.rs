@@ -58,7 +58,8 @@ fn judge(state: i32, timex: &libc::timex) -> ClockQuality {
     ClockQuality::synchronised(ClockSource::Ntp, uncertainty_ms).unwrap_or_else(ClockQuality::unsynchronised)
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use super::*;
 

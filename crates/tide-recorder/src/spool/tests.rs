@@ -4,31 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tide_durable::testing::{CrashDisk, Outcome};
-use tide_photo::{CapturedAt, ClockQuality, Digest};
 
 use super::*;
+use crate::shot::example as shot;
 
 const ROOT: &str = "/data";
 
 fn spool_on(disk: &CrashDisk) -> io::Result<(Spool, Found)> {
     Spool::open(Durable::on(Arc::new(disk.clone()), Path::new(ROOT)))
-}
-
-fn shot(sequence: u64, text: &str) -> Shot {
-    let jpeg = text.as_bytes().to_vec();
-    let manifest = Manifest {
-        version: 1,
-        station: "pier-3".parse().unwrap(),
-        sequence,
-        captured_at: CapturedAt::EPOCH,
-        clock: ClockQuality::unsynchronised(),
-        digest: Digest::of(&jpeg),
-        size_bytes: jpeg.len() as u64,
-        boot_id: "boot".to_owned(),
-        monotonic_us: 0,
-        camera: "synthetic".to_owned(),
-    };
-    Shot { manifest, jpeg }
 }
 
 /// What happened before the cut, as the station's memory would tell.
@@ -187,10 +170,11 @@ fn whatever_fails_in_a_release_the_photo_is_whole_or_gone() {
     let prepared = empty_disk();
     spool_on(&prepared).unwrap().0.accept(&shot(0, "photo")).unwrap();
     let mut failures = 0;
-    for step in 0..20 {
+    // One step fails; the power goes soon after it, or not before all is done.
+    for (step, cut) in (0..20).flat_map(|step| [(step, step + 2), (step, usize::MAX)]) {
         let disk = prepared.after_kill();
         let (spool, _) = spool_on(&disk).unwrap();
-        let failing = disk.fail_at(step);
+        let failing = disk.fail_at(step).cut_before(cut);
         if spool.release(0).is_err() {
             failures += 1;
             assert!(spool.is_empty() || spool.load(0).is_ok(), "step {step}: it waits and cannot be read");
@@ -199,11 +183,7 @@ fn whatever_fails_in_a_release_the_photo_is_whole_or_gone() {
             let found = failing.after_power_cut(outcome);
             let (spool, _) = spool_on(&found).unwrap();
             assert!(spool.is_empty() || spool.load(0).is_ok(), "step {step}, {outcome:?}: it waits and cannot be read");
-            assert!(
-                !spool.is_empty() || found.files().is_empty(),
-                "step {step}, {outcome:?}: {:?}",
-                found.files().keys()
-            );
+            assert!(!spool.is_empty() || found.files().is_empty(), "{step}, {outcome:?}: {:?}", found.files().keys());
         }
     }
     assert!(failures >= 4, "only {failures} steps of a release can fail");

@@ -2,9 +2,11 @@
 //!
 //! Reads go through a pool of connections, writes of photos through one writer that commits many at once.
 
+mod imports;
 mod logins;
 mod operators;
 mod photos;
+mod prototype;
 mod stations;
 mod writer;
 
@@ -14,9 +16,11 @@ use std::time::Duration;
 use sqlx::error::DatabaseError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
+pub use imports::LostPhoto;
 pub use logins::AuditLine;
 pub use operators::{Operator, Role, StoredPassword};
 pub use photos::{NewPhoto, OldDoor, Origin, Page, PhotoFilter, PhotoRecord, Turn};
+pub use prototype::{PrototypeLog, PrototypeRow};
 pub use stations::{Station, StationTaken};
 pub use writer::{PhotoWriter, Recorded};
 

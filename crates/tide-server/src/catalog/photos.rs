@@ -50,6 +50,8 @@ pub enum Origin {
     },
     /// An old device's form.
     OldDoor(OldDoor),
+    /// A prototype server's row and file, which stay where they are.
+    Imported(OldDoor),
 }
 
 /// The old door tells nothing but a timestamp.
@@ -258,28 +260,30 @@ async fn held(
     station_id: i64,
     digest: &Digest,
 ) -> Result<Option<Recorded>, CatalogError> {
-    let row = sqlx::query("select id, received_at from photo where station_id = $1 and digest = $2")
-        .bind(station_id)
-        .bind(digest.as_bytes().as_slice())
-        .fetch_optional(connection)
-        .await?;
+    let row =
+        sqlx::query("select id, received_at from photo where station_id = $1 and digest = $2 and is_imported = 0")
+            .bind(station_id)
+            .bind(digest.as_bytes().as_slice())
+            .fetch_optional(connection)
+            .await?;
     row.map(|row| {
         Ok(Recorded { id: row.try_get("id")?, received_at: moment(row.try_get("received_at")?)?, is_new: false })
     })
     .transpose()
 }
 
-async fn insert(connection: &mut SqliteConnection, new: &NewPhoto) -> Result<i64, CatalogError> {
+pub(super) async fn insert(connection: &mut SqliteConnection, new: &NewPhoto) -> Result<i64, CatalogError> {
     let (manifest, client_timestamp) = match &new.origin {
         Origin::Manifest { sequence, boot_id, monotonic_us, camera } => {
             (Some((signed(*sequence)?, boot_id, signed(*monotonic_us)?, camera)), None)
         }
-        Origin::OldDoor(old) => (None, old.client_timestamp.as_deref()),
+        Origin::OldDoor(old) | Origin::Imported(old) => (None, old.client_timestamp.as_deref()),
     };
     let id = sqlx::query_scalar(
         "insert into photo (station_id, digest, size_bytes, width, height, captured_at, clock_source, uncertainty_ms, \
-         received_at, store_key, file_name, sequence, boot_id, monotonic_us, camera, client_timestamp) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) returning id",
+         received_at, store_key, file_name, sequence, boot_id, monotonic_us, camera, client_timestamp, \
+         is_imported) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) returning id",
     )
     .bind(new.station.id)
     .bind(new.digest.as_bytes().as_slice())
@@ -297,6 +301,7 @@ async fn insert(connection: &mut SqliteConnection, new: &NewPhoto) -> Result<i64
     .bind(manifest.map(|(.., monotonic_us, _)| monotonic_us))
     .bind(manifest.map(|(.., camera)| camera))
     .bind(client_timestamp)
+    .bind(matches!(new.origin, Origin::Imported(_)))
     .fetch_one(connection)
     .await?;
     Ok(id)
@@ -337,7 +342,8 @@ fn clock_in(row: &SqliteRow) -> Result<ClockQuality, CatalogError> {
 
 fn origin_in(row: &SqliteRow) -> Result<Origin, CatalogError> {
     let Some(sequence) = row.try_get("sequence")? else {
-        return Ok(Origin::OldDoor(OldDoor { client_timestamp: row.try_get("client_timestamp")? }));
+        let old = OldDoor { client_timestamp: row.try_get("client_timestamp")? };
+        return Ok(if row.try_get("is_imported")? { Origin::Imported(old) } else { Origin::OldDoor(old) });
     };
     Ok(Origin::Manifest {
         sequence: unsigned(sequence)?,

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod import;
 mod operator;
 mod station;
 
@@ -9,6 +10,7 @@ use crate::check::CheckOptions;
 use crate::config::Settings;
 use crate::serve::{open_catalog, open_data_folder};
 
+pub use import::{ImportOptions, import};
 pub use operator::{OperatorCommand, operator};
 pub use station::{StationCommand, station};
 
@@ -40,6 +42,8 @@ pub enum Command {
     Operator(OperatorCommand),
     /// Show who logged in, who was refused, and what was changed, newest first.
     Audit(AuditOptions),
+    /// Take over the photos of a prototype server.
+    Import(ImportOptions),
     /// Check that every photo of the catalog has its bytes, and the reverse. Exit status 1 if not.
     Check(CheckOptions),
 }

@@ -1,4 +1,4 @@
-//! The photos that wait in the station's spool, and what becomes of them.
+//! The photos that wait in the station's spool, and what becomes of them, told by the files that each has there.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -7,67 +7,77 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::station_log::Event;
-
-/// Numbers of photos. One that the station takes later has another number and does not count here.
+/// Some photos of a spool. Those that the station takes later do not belong to them.
 pub(crate) struct Backlog {
-    waiting: BTreeSet<u64>,
-    length: u64,
-    refused: u64,
+    spool: PathBuf,
+    photos: BTreeSet<u64>,
+}
+
+/// How far they are.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// Delivered.
+    pub(crate) delivered: u64,
+    /// Kept by the station, because they were refused or are damaged.
+    pub(crate) parked: u64,
 }
 
 impl Backlog {
-    /// The photos in a spool that no recorder is using, told by their manifests. Those that are parked do not wait.
+    /// All photos that wait now.
     ///
     /// # Errors
     /// If the spool cannot be read.
-    pub(crate) fn in_spool(spool: &Path) -> Result<Self> {
+    pub(crate) fn of(spool: PathBuf) -> Result<Self> {
+        let Contents { manifests, parked } = Contents::read(&spool)?;
+        Ok(Self { spool, photos: manifests.difference(&parked).copied().collect() })
+    }
+
+    /// How many there are.
+    pub(crate) fn length(&self) -> u64 {
+        self.photos.len() as u64
+    }
+
+    /// What has become of them so far.
+    ///
+    /// # Errors
+    /// If the spool cannot be read.
+    pub(crate) fn progress(&self) -> Result<Progress> {
+        let Contents { manifests, parked } = Contents::read(&self.spool)?;
+        let kept = self.photos.intersection(&manifests).count() as u64;
+        Ok(Progress {
+            delivered: self.length() - kept,
+            parked: self.photos.intersection(&manifests).filter(|photo| parked.contains(photo)).count() as u64,
+        })
+    }
+}
+
+impl Progress {
+    /// How many of them do not wait any more.
+    pub(crate) fn ended(&self) -> u64 {
+        self.delivered + self.parked
+    }
+}
+
+/// The numbers of the photos in a spool.
+struct Contents {
+    manifests: BTreeSet<u64>,
+    parked: BTreeSet<u64>,
+}
+
+impl Contents {
+    fn read(spool: &Path) -> Result<Self> {
         let (mut manifests, mut parked) = (BTreeSet::new(), BTreeSet::new());
         for folder in entries(spool)?.iter().filter(|path| path.is_dir()) {
             for file in entries(folder)? {
-                let Some(sequence) = file.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok()) else {
-                    continue;
-                };
-                match file.extension().and_then(OsStr::to_str) {
-                    Some("json") => manifests.insert(sequence),
-                    Some("parked") => parked.insert(sequence),
-                    _ => false,
-                };
+                let number = file.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
+                match (number, file.extension().and_then(OsStr::to_str)) {
+                    (Some(number), Some("json")) => drop(manifests.insert(number)),
+                    (Some(number), Some("parked")) => drop(parked.insert(number)),
+                    _ => (),
+                }
             }
         }
-        Ok(Self::of(manifests.difference(&parked).copied()))
-    }
-
-    fn of(waiting: impl IntoIterator<Item = u64>) -> Self {
-        let waiting = BTreeSet::from_iter(waiting);
-        Self { length: waiting.len() as u64, waiting, refused: 0 }
-    }
-
-    /// Notes what has become of a photo; whether that was new.
-    pub(crate) fn learn(&mut self, event: &Event) -> bool {
-        match event {
-            Event::Delivered { sequence } => self.waiting.remove(sequence),
-            Event::Refused { sequence } => {
-                self.refused += 1;
-                self.waiting.remove(sequence)
-            }
-            Event::Delayed => false,
-        }
-    }
-
-    /// How many there were.
-    pub(crate) fn length(&self) -> u64 {
-        self.length
-    }
-
-    /// How many do not wait any more.
-    pub(crate) fn ended(&self) -> u64 {
-        self.length - self.waiting.len() as u64
-    }
-
-    /// How many will not be delivered.
-    pub(crate) fn refused(&self) -> u64 {
-        self.refused
+        Ok(Self { manifests, parked })
     }
 }
 
@@ -83,32 +93,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn manifests_wait_unless_they_are_parked() {
+    fn photos_are_followed_until_each_is_delivered_or_parked() {
         let spool = tempfile::tempdir().unwrap();
         let folder = spool.path().join("0000000");
+        let put = |names: &[&str]| names.iter().for_each(|name| fs::write(folder.join(name), "").unwrap());
         fs::create_dir(&folder).unwrap();
         fs::write(spool.path().join("sequence"), "100").unwrap();
-        for name in ["0000000001.jpg", "0000000001.json", "0000000002.json", "0000000002.parked", "0000000003.done"] {
-            fs::write(folder.join(name), "").unwrap();
-        }
-        assert_eq!(Backlog::in_spool(spool.path()).unwrap().waiting, BTreeSet::from([1]));
-    }
+        put(&["0000000001.jpg", "0000000001.json", "0000000002.json", "0000000003.done", "0000000004.json.part"]);
+        put(&["0000000005.json", "0000000005.parked"]);
+        let backlog = Backlog::of(spool.path().to_owned()).unwrap();
+        assert_eq!((backlog.length(), backlog.progress().unwrap()), (2, Progress::default()), "1 and 2 wait");
 
-    #[test]
-    fn neither_a_live_photo_nor_a_repeat_counts() {
-        let mut backlog = Backlog::of([1, 2, 3]);
-        for (sequence, is_new) in [(9, false), (1, true), (1, false), (2, true)] {
-            assert_eq!(backlog.learn(&Event::Delivered { sequence }), is_new);
-        }
-        assert_eq!((backlog.ended(), backlog.length()), (2, 3));
-    }
+        put(&["0000000006.json", "0000000007.json", "0000000007.parked"]);
+        assert_eq!(backlog.progress().unwrap().ended(), 0, "later photos do not count");
 
-    #[test]
-    fn a_refused_photo_has_ended_and_a_delayed_one_has_not() {
-        let mut backlog = Backlog::of([1]);
-        assert!(!backlog.learn(&Event::Delayed));
-        assert_eq!((backlog.ended(), backlog.refused()), (0, 0));
-        assert!(backlog.learn(&Event::Refused { sequence: 1 }));
-        assert_eq!((backlog.ended(), backlog.refused()), (1, 1));
+        fs::rename(folder.join("0000000001.json"), folder.join("0000000001.done")).unwrap();
+        put(&["0000000002.parked"]);
+        assert_eq!(backlog.progress().unwrap(), Progress { delivered: 1, parked: 1 });
     }
 }

@@ -56,9 +56,9 @@ impl DemoFolder {
         self.path.join("station.log")
     }
 
-    /// The folder of all that the station keeps.
-    pub(crate) fn station(&self) -> PathBuf {
-        self.path.join("station")
+    /// The folder of all that a station keeps.
+    pub(crate) fn station(&self, name: &str) -> PathBuf {
+        self.path.join(name)
     }
 
     /// Deletes it, if it is temporary.

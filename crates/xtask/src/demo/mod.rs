@@ -5,6 +5,7 @@ mod children;
 mod folder;
 mod station_log;
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -20,7 +21,7 @@ use crate::workspace::Workspace;
 use backlog::Backlog;
 use children::Children;
 use folder::DemoFolder;
-use station_log::{Event, Follower};
+use station_log::Follower;
 
 /// Photos of the pretended day: one every ten minutes.
 const DAY_PHOTOS: u64 = 144;
@@ -126,18 +127,18 @@ impl Demo {
         self.make_station_known()?;
         self.start_server(children)?;
         self.photograph(children)?;
-        let refused = self.deliver(children)?;
+        let parked = self.deliver(children)?;
         self.check()?;
         if once {
-            return expect_none(refused);
+            return expect_none(parked);
         }
-        self.tell(refused);
+        self.tell(parked);
         children.wait_until_told();
         Ok(())
     }
 
     fn make_station_known(&self) -> Result<()> {
-        let name = if self.replay.is_some() { "demo-replay" } else { "demo-pier" };
+        let name = self.station();
         if self.folder.has_station(name) {
             return self.folder.use_station(name, &self.url());
         }
@@ -180,11 +181,8 @@ impl Demo {
         command.args(["--count", &photos.to_string()]).stderr(log);
         let status = children.watch_to_end(&mut command, |_| bar.inc(1))?;
         bar.abandon();
-        lines.each_new(|line| {
-            if let Some(sentence) = station_log::spoken(line) {
-                println!("  {sentence}");
-            }
-        })?;
+        let mut told = Told::default();
+        lines.each_new(|line| told.show(line, &bar))?;
         // A folder may hold what is no photo; the others are shown.
         let some_failed = self.replay.is_some() && status.code() == Some(1) && bar.position() > 0;
         if !status.success() && !some_failed {
@@ -194,34 +192,33 @@ impl Demo {
     }
 
     /// Starts the station for good, and waits until nothing of what is in the spool waits any more; how many photos it keeps
-    /// because they were refused.
+    /// because they were refused, or are damaged.
     fn deliver(&self, children: &Children) -> Result<u64> {
-        let mut backlog = Backlog::in_spool(&self.folder.station().join("spool"))?;
+        let backlog = Backlog::of(self.folder.station(self.station()).join("spool"))?;
         let mut lines = Follower::at_end_of(&self.folder.station_log())?;
         let log = DemoFolder::open_log(&self.folder.station_log())?;
         let mut command = self.recorder();
         children.start("tide-recorder", command.arg("run").stdout(Stdio::null()).stderr(log))?;
         let bar = progress_bar(backlog.length(), "delivering them to the server");
-        let mut moved = Instant::now();
-        while backlog.ended() < backlog.length() {
+        let (mut moved, mut told) = (Instant::now(), Told::default());
+        let progress = loop {
+            let progress = backlog.progress()?;
+            lines.each_new(|line| told.show(line, &bar))?;
+            if progress.ended() > bar.position() {
+                moved = Instant::now();
+            }
+            bar.set_position(progress.ended());
+            if progress.ended() == backlog.length() {
+                break progress;
+            }
             children.expect_all_running()?;
-            lines.each_new(|line| {
-                let Some(event) = station_log::event(line) else { return };
-                if !matches!(event, Event::Delivered { .. }) {
-                    bar.suspend(|| println!("  {line}"));
-                }
-                if backlog.learn(&event) {
-                    moved = Instant::now();
-                }
-                bar.set_position(backlog.ended());
-            })?;
             if moved.elapsed() > STANDSTILL {
                 bail!("no photo has been delivered for {} seconds", STANDSTILL.as_secs());
             }
             sleep(LOOK);
-        }
+        };
         bar.abandon();
-        Ok(backlog.refused())
+        Ok(progress.parked)
     }
 
     fn check(&self) -> Result<()> {
@@ -231,8 +228,8 @@ impl Demo {
         Ok(())
     }
 
-    fn tell(&self, refused: u64) {
-        if let Err(error) = expect_none(refused) {
+    fn tell(&self, parked: u64) {
+        if let Err(error) = expect_none(parked) {
             println!("  {error}; the reasons are in {}", self.folder.station_log().display());
         }
         let DemoFolder { password, .. } = &self.folder;
@@ -252,6 +249,11 @@ impl Demo {
         }
     }
 
+    /// Photos of a folder are another station's than rendered ones.
+    fn station(&self) -> &'static str {
+        if self.replay.is_some() { "demo-replay" } else { "demo-pier" }
+    }
+
     fn url(&self) -> String {
         format!("https://localhost:{}", self.address.port())
     }
@@ -269,7 +271,7 @@ impl Demo {
         let mut command = program(&self.programs.join("tide-recorder"));
         command
             .env("TIDE_CONFIG", self.folder.station_settings())
-            .env("TIDE_DATA_DIR", self.folder.station())
+            .env("TIDE_DATA_DIR", self.folder.station(self.station()))
             .env("TIDE_INTERVAL_S", LIVE_INTERVAL_S.to_string());
         match &self.replay {
             Some(replay) => command.env("TIDE_CAMERA", "replay").env("TIDE_CAMERA_FOLDER", &replay.folder),
@@ -279,11 +281,26 @@ impl Demo {
     }
 }
 
-fn expect_none(refused: u64) -> Result<()> {
-    if refused > 0 {
-        bail!("{refused} of the photos were refused and stay on the station");
+fn expect_none(parked: u64) -> Result<()> {
+    if parked > 0 {
+        bail!("{parked} of the photos could not be delivered and stay on the station");
     }
     Ok(())
+}
+
+/// What a person has been told of the station's log.
+#[derive(Default)]
+struct Told(BTreeSet<String>);
+
+impl Told {
+    /// Tells what is worth it, once and above the bar.
+    fn show(&mut self, line: &str, bar: &ProgressBar) {
+        if let Some(text) = station_log::notable(line)
+            && self.0.insert(text.to_owned())
+        {
+            bar.suspend(|| println!("  {text}"));
+        }
+    }
 }
 
 /// One of our programs with nothing of this shell's environment, which may hold settings of another server.

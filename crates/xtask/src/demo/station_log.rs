@@ -6,34 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-/// What the station logs when a receipt has released a photo.
-const DELIVERED: &str = "delivered a photo";
-
-/// What it logs when a photo is kept and will not be delivered: the server never takes it, or the disk has damaged it.
-const REFUSED: &[&str] = &["the server refuses a photo", "a photo in the spool is damaged"];
-
-/// What it logs when it will try again.
-const DELAYED: &str = "the server did not take a photo";
-
-/// How it begins what it says to the person who typed the command.
+/// How the station begins what it says to the person who typed the command.
 const SPOKEN: &str = "tide-recorder: ";
-
-/// What a line of the log tells about a waiting photo.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Event {
-    /// The server holds it.
-    Delivered {
-        /// Which one.
-        sequence: u64,
-    },
-    /// It stays on the station.
-    Refused {
-        /// Which one.
-        sequence: u64,
-    },
-    /// It, or another, is offered again later.
-    Delayed,
-}
 
 /// Reads lines as they come.
 pub(crate) struct Follower {
@@ -70,26 +44,14 @@ impl Follower {
     }
 }
 
-/// What a line tells, if it is about a waiting photo.
-pub(crate) fn event(line: &str) -> Option<Event> {
-    if let Some((_, fields)) = line.split_once(DELIVERED) {
-        return Some(Event::Delivered { sequence: sequence(fields)? });
-    }
-    if let Some((_, fields)) = REFUSED.iter().find_map(|words| line.split_once(words)) {
-        return Some(Event::Refused { sequence: sequence(fields)? });
-    }
-    line.contains(DELAYED).then_some(Event::Delayed)
-}
-
-/// What the station says to a person in this line, if that is what it does there.
-pub(crate) fn spoken(line: &str) -> Option<&str> {
-    line.strip_prefix(SPOKEN)
-}
-
-/// The number in `... sequence=12 ...`.
-fn sequence(fields: &str) -> Option<u64> {
-    let (_, number) = fields.split_once("sequence=")?;
-    number.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
+/// What a person should see of a line, if anything: what the station says to a person, a warning, or an error.
+pub(crate) fn notable(line: &str) -> Option<&str> {
+    let logged = || {
+        let (_time, rest) = line.split_once(' ')?;
+        let rest = rest.trim_start();
+        (rest.starts_with("WARN ") || rest.starts_with("ERROR ")).then_some(rest)
+    };
+    line.strip_prefix(SPOKEN).or_else(logged)
 }
 
 #[cfg(test)]
@@ -112,24 +74,22 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_understood() {
+    fn only_what_a_person_should_see_is_notable() {
         let cases = [
+            ("tide-recorder: 1 of 6 photos could not be taken", Some("1 of 6 photos could not be taken")),
             (
-                "INFO tide_recorder::uploader: delivered a photo sequence=12 id=9 waiting=3",
-                Event::Delivered { sequence: 12 },
+                "2026-11-22T17:28:35.084044Z ERROR tide_recorder::uploader: refused sequence=7",
+                Some("ERROR tide_recorder::uploader: refused sequence=7"),
             ),
             (
-                "ERROR tide_recorder::uploader: the server refuses a photo; it is kept sequence=7 reason=\"415: no\"",
-                Event::Refused { sequence: 7 },
+                "2026-11-22T17:28:35.084044Z  WARN tide_recorder::uploader: later",
+                Some("WARN tide_recorder::uploader: later"),
             ),
-            ("ERROR u: a photo in the spool is damaged; it is kept sequence=8 error=x", Event::Refused { sequence: 8 }),
-            ("WARN u: the server did not take a photo; it stays reason=\"busy\" wait_s=0.7", Event::Delayed),
+            ("2026-11-22T17:28:35.084044Z  INFO tide_recorder::station: running", None),
+            ("", None),
         ];
         for (line, expected) in cases {
-            assert_eq!(event(line), Some(expected), "{line}");
+            assert_eq!(notable(line), expected, "{line}");
         }
-        assert_eq!(event("INFO tide_recorder::station: took a photo sequence=13"), None);
-        assert_eq!(spoken("tide-recorder: 1 of 6 photos could not be taken"), Some("1 of 6 photos could not be taken"));
-        assert_eq!(spoken("2026-11-22T17:00:00Z  INFO tide_recorder::station: running"), None);
     }
 }
