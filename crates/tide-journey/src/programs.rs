@@ -15,9 +15,10 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// # Errors
 /// If it has not been built.
 pub fn program(name: &str) -> anyhow::Result<Command> {
-    // Tests lie in `deps/` beside the programs.
-    let test = std::env::current_exe()?;
-    let folder = test.parent().and_then(|deps| deps.parent()).context("the test has no folder")?;
+    // Tests lie in `deps/`, the benchmark beside the programs.
+    let me = std::env::current_exe()?;
+    let folder = me.parent().context("this program has no folder")?;
+    let folder = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
     let path: PathBuf = folder.join(name);
     if !path.exists() {
         bail!("{} is missing; run `cargo build --workspace --bins` first", path.display());

@@ -20,7 +20,7 @@ use crate::config::Settings;
 use crate::connections::{Doorkeeper, Limits};
 use crate::disk_guard::DiskGuard;
 use crate::import::{DEFAULT_STATION, Imported, Prototype};
-use crate::ingest::Ingest;
+use crate::ingest::{Ingest, UploadSlots};
 use crate::passwords::Passwords;
 use crate::photo_store::PhotoStore;
 use crate::thumbnails::Thumbnailer;
@@ -142,11 +142,19 @@ async fn build(settings: &Settings, durable: Durable, catalog: Catalog) -> anyho
         data_folder::private(&durable, folder).with_context(|| format!("failed to use the folder {folder}"))?;
     }
     let store = PhotoStore::open(durable.clone()).context("failed to open the photo store")?;
-    let thumbnailer = Thumbnailer::start(store.clone(), durable.clone());
+    let slots = UploadSlots::new();
+    let thumbnailer = Thumbnailer::start(store.clone(), durable.clone(), slots.clone());
     let writer = PhotoWriter::start(&catalog);
     let guard = DiskGuard::new(vec![store.folder(), durable.root().join("catalog")], settings.min_free_bytes);
-    let ingest =
-        Ingest::new(store.clone(), catalog.clone(), writer, thumbnailer.clone(), guard, settings.max_photo_bytes);
+    let ingest = Ingest::new(
+        store.clone(),
+        catalog.clone(),
+        writer,
+        thumbnailer.clone(),
+        guard,
+        slots,
+        settings.max_photo_bytes,
+    );
     let passwords = Arc::new(Passwords::new());
     let trusted_proxies = settings.trusted_proxies.clone().into();
     Ok(App { catalog, store, ingest, thumbnailer, passwords, trusted_proxies, anonymous_station })

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use fast_image_resize::images::Image;
 use fast_image_resize::{PixelType, ResizeOptions, Resizer};
@@ -12,6 +13,7 @@ use tide_durable::{Durable, IfExists};
 use tide_photo::jpeg::{Dimensions, JpegCheck, JpegError};
 use tokio::sync::{Semaphore, mpsc};
 
+use crate::ingest::UploadSlots;
 use crate::photo_store::PhotoStore;
 
 /// Longer side of a thumbnail in pixels: sharp at 240 CSS pixels on a screen with two pixels to one.
@@ -22,6 +24,9 @@ const QUALITY: u8 = 78;
 
 /// Photos that may wait for their thumbnail. One that finds the queue full gets it when somebody looks.
 const QUEUE_PHOTOS: usize = 1_024;
+
+/// How long uploads are let pass before the next thumbnail is thought of.
+const LET_PASS: Duration = Duration::from_millis(250);
 
 /// Pixels decoded at the same time, in millions. A picture takes three bytes of memory for each, a progressive one nine.
 const DECODED_MEGAPIXELS: u32 = 64;
@@ -63,8 +68,9 @@ pub enum ThumbnailError {
 }
 
 impl Thumbnailer {
-    /// Starts making thumbnails of photos in `store`, below the same data folder.
-    pub fn start(store: PhotoStore, durable: Durable) -> Self {
+    /// Starts making thumbnails of photos in `store`, below the same data folder, while nobody uploads: a photo's receipt comes
+    /// before anybody's thumbnail.
+    pub fn start(store: PhotoStore, durable: Durable, uploads: UploadSlots) -> Self {
         let makers =
             Arc::new(Makers { store, durable, megapixels: Arc::new(Semaphore::new(DECODED_MEGAPIXELS as usize)) });
         let (waiting, mut queue) = mpsc::channel::<String>(QUEUE_PHOTOS);
@@ -72,6 +78,9 @@ impl Thumbnailer {
         let makers = Arc::clone(&thumbnailer.makers);
         tokio::spawn(async move {
             while let Some(store_key) = queue.recv().await {
+                while !uploads.are_all_free() {
+                    tokio::time::sleep(LET_PASS).await;
+                }
                 if let Err(error) = makers.ensure(&store_key).await {
                     tracing::warn!(store_key, error = &error as &dyn std::error::Error, "there is no thumbnail");
                 }

@@ -1,5 +1,6 @@
 //! The developer's verbs, one file or folder each. `cargo xtask --help` lists them.
 
+mod bench;
 mod config;
 mod demo;
 mod process;
@@ -20,12 +21,14 @@ struct Xtask {
 
 #[derive(Subcommand)]
 enum Verb {
+    Bench(bench::Arguments),
     Demo(demo::Arguments),
     Verify(verify::Arguments),
 }
 
 fn main() -> ExitCode {
     let outcome = match Xtask::parse().verb {
+        Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Verify(arguments) => verify::run(&arguments),
     };

@@ -88,9 +88,11 @@ const HOUR: Duration = Duration::from_secs(3_600);
 #[tokio::test(start_paused = true)]
 async fn a_photo_that_the_server_never_takes_does_not_starve_the_others() {
     let spool = spool(memory(), 1..=30);
-    let offered = upload(&spool, HOUR, |number| if number == 30 { Answer::Later } else { Answer::Held }).await;
-    assert_eq!(waiting(&spool), [30]);
-    assert!(offered.iter().filter(|(number, _)| *number == 30).count() > 10, "it is offered again and again");
+    let answer = |number| if number == 30 { Answer::Later } else { Answer::Held };
+    upload(&spool, YOUTH / 2, answer).await;
+    assert_eq!(waiting(&spool), [30], "although the link is young");
+    let offered = upload(&spool, HOUR, answer).await;
+    assert!(offered.len() > 10, "it is offered again and again");
 }
 
 #[tokio::test(start_paused = true)]
@@ -101,7 +103,7 @@ async fn nor_do_one_that_cuts_the_link_and_one_that_is_refused() {
         29 => Answer::Refused,
         _ => Answer::Held,
     };
-    upload(&spool, HOUR, answer).await;
+    upload(&spool, YOUTH / 2, answer).await;
     assert_eq!(waiting(&spool), [30]);
     assert_eq!(spool.offer_parked_again().unwrap(), 1);
 }
@@ -114,8 +116,8 @@ async fn a_photo_that_cannot_be_read_does_not_starve_the_others() {
     std::fs::remove_file(&image).unwrap();
     std::fs::create_dir(&image).unwrap();
     assert!(!matches!(spool.load(3).unwrap_err().kind(), io::ErrorKind::InvalidData | io::ErrorKind::NotFound));
-    upload(&spool, HOUR, |_| Answer::Held).await;
-    assert_eq!(waiting(&spool), [3]);
+    upload(&spool, YOUTH / 2, |_| Answer::Held).await;
+    assert_eq!(waiting(&spool), [3], "although the link is young");
 }
 
 #[tokio::test(start_paused = true)]

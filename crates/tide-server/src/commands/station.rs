@@ -119,7 +119,9 @@ impl Trust {
         }
         let Self { url, certificate_pem } = self;
         println!(
-            "station = \"{}\"\n\n[server]\nurl = \"{url}\"\ntoken = \"{token}\"\ncertificate = \"\"\"\n{}\n\"\"\"",
+            "station = \"{}\"\n\n[server]\nurl = \"{url}\"\ntoken = \"{token}\"\ncertificate = \"\"\"\n{}\n\"\"\"\n\n\
+             # Choose the camera by taking away the two signs below: \"synthetic\", or \"replay\" with a folder.\n\
+             # [camera]\n# kind = \"synthetic\"",
             station.name,
             certificate_pem.trim_end()
         );

@@ -1,12 +1,11 @@
 //! The bytes of one photo on their way in: counted, hashed and checked as they pass, written to the disk in large pieces.
 
 use std::io::{self, Write};
-use std::sync::Arc;
 
 use tide_photo::jpeg::{Dimensions, JpegCheck};
 use tide_photo::{Digest, Hasher};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::slots::{UploadSlot, UploadSlots};
 use super::{IngestError, blocking};
 use crate::photo_store::{IncomingPhoto, PhotoStore};
 
@@ -25,8 +24,8 @@ pub struct ImageBody {
     check: JpegCheck,
     pending: Vec<u8>,
     incoming: Option<IncomingPhoto>,
-    uploads: Arc<Semaphore>,
-    place: Option<OwnedSemaphorePermit>,
+    slots: UploadSlots,
+    slot: Option<UploadSlot>,
 }
 
 /// A photo that is here whole, though not yet kept.
@@ -39,11 +38,11 @@ pub struct ReceivedImage {
     pub dimensions: Dimensions,
     pending: Vec<u8>,
     incoming: Option<IncomingPhoto>,
-    _place: Option<OwnedSemaphorePermit>,
+    _slot: Option<UploadSlot>,
 }
 
 impl ImageBody {
-    pub(super) fn new(store: PhotoStore, uploads: Arc<Semaphore>, limit_bytes: u64) -> Self {
+    pub(super) fn new(store: PhotoStore, slots: UploadSlots, limit_bytes: u64) -> Self {
         let (hasher, check) = Default::default();
         Self {
             store,
@@ -53,8 +52,8 @@ impl ImageBody {
             check,
             pending: Vec::new(),
             incoming: None,
-            uploads,
-            place: None,
+            slots,
+            slot: None,
         }
     }
 
@@ -67,9 +66,8 @@ impl ImageBody {
         if self.size_bytes > self.limit_bytes {
             return Err(IngestError::TooLarge { limit_bytes: self.limit_bytes });
         }
-        if self.place.is_none() && self.size_bytes > UPLOAD_BYTES {
-            let place = Arc::clone(&self.uploads).try_acquire_owned();
-            self.place = Some(place.map_err(|_| IngestError::Busy)?);
+        if self.slot.is_none() && self.size_bytes > UPLOAD_BYTES {
+            self.slot = Some(self.slots.take().ok_or(IngestError::Busy)?);
         }
         self.check.update(bytes)?;
         self.hasher.update(bytes);
@@ -91,7 +89,7 @@ impl ImageBody {
             dimensions: self.check.finish()?,
             pending: self.pending,
             incoming: self.incoming,
-            _place: self.place,
+            _slot: self.slot,
         })
     }
 

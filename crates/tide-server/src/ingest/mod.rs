@@ -4,25 +4,23 @@ mod body;
 mod claims;
 pub mod linger;
 mod pace;
+mod slots;
 
 use std::io;
 use std::sync::Arc;
 
 use tide_photo::jpeg::JpegError;
 use tide_photo::{CapturedAt, ClockQuality, Digest, Holding, Receipt};
-use tokio::sync::Semaphore;
 
 pub use body::{ImageBody, ReceivedImage};
 pub use claims::{Claim, Claims};
 pub use pace::Pace;
+pub use slots::UploadSlots;
 
 use crate::catalog::{Catalog, CatalogError, NewPhoto, Origin, PhotoWriter, Recorded, Station};
 use crate::disk_guard::DiskGuard;
 use crate::photo_store::PhotoStore;
 use crate::thumbnails::Thumbnailer;
-
-/// Photos that may be on their way in at the same time; each needs up to 128 KiB of memory.
-const UPLOADS_AT_ONCE: usize = 192;
 
 /// Takes photos in. Clones share everything.
 #[derive(Clone)]
@@ -33,7 +31,7 @@ pub struct Ingest {
     thumbnailer: Thumbnailer,
     claims: Arc<Claims>,
     guard: DiskGuard,
-    uploads: Arc<Semaphore>,
+    slots: UploadSlots,
     max_photo_bytes: u64,
 }
 
@@ -96,10 +94,10 @@ impl Ingest {
         writer: PhotoWriter,
         thumbnailer: Thumbnailer,
         guard: DiskGuard,
+        slots: UploadSlots,
         max_photo_bytes: u64,
     ) -> Self {
-        let uploads = Arc::new(Semaphore::new(UPLOADS_AT_ONCE));
-        Self { store, catalog, writer, thumbnailer, claims: Arc::default(), guard, uploads, max_photo_bytes }
+        Self { store, catalog, writer, thumbnailer, claims: Arc::default(), guard, slots, max_photo_bytes }
     }
 
     /// Largest photo taken, in bytes.
@@ -125,7 +123,7 @@ impl Ingest {
 
     /// Begins to take in the bytes of a photo.
     pub fn receive(&self) -> ImageBody {
-        ImageBody::new(self.store.clone(), Arc::clone(&self.uploads), self.max_photo_bytes)
+        ImageBody::new(self.store.clone(), self.slots.clone(), self.max_photo_bytes)
     }
 
     /// The receipt for a photo that is held already.

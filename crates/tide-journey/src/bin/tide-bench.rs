@@ -1,0 +1,201 @@
+//! The server under load, beside what the same disk can do without it. Run it by `cargo xtask bench`, which builds for release.
+//!
+//! Ratios within one run count; absolute figures say more about the machine.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use clap::Parser;
+use futures_util::future::try_join_all;
+use reqwest::multipart::{Form, Part};
+use reqwest::{Client, StatusCode};
+use tempfile::TempDir;
+use tide_journey::TestServer;
+use tide_photo::{Digest, wire};
+
+/// Measures the server at several sizes and numbers of clients.
+#[derive(Parser)]
+struct Arguments {
+    /// Photos in each run of 200 KB photos; a quarter as many of 2 MB.
+    #[arg(long, default_value_t = 1_000)]
+    photos: u32,
+    /// Folder on the disk to measure; the system's temporary folder by default.
+    #[arg(long)]
+    disk: Option<std::path::PathBuf>,
+}
+
+/// Sizes of photos, in bytes.
+const SIZES: [usize; 2] = [200_000, 2_000_000];
+
+/// Clients at the same time.
+const CLIENTS: [u32; 3] = [1, 8, 64];
+
+fn main() -> anyhow::Result<()> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let arguments = Arguments::parse();
+    if let Some(disk) = &arguments.disk {
+        // Every temporary folder of this program is made there.
+        tempfile::env::override_temp_dir(disk).ok().context("the temporary folder is set already")?;
+    }
+    println!("photo   clients  connection   photos/s  of floor   p50 ms   p95 ms   p99 ms  CPU ms/photo  peak MiB");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    for size in SIZES {
+        for clients in CLIENTS {
+            let photos = (arguments.photos * 200_000 / u32::try_from(size)?).max(clients * 4);
+            let photos = if clients == 1 { photos / 4 } else { photos };
+            let floor = floor_per_s(size, clients, photos)?;
+            for is_fresh in [true, false] {
+                let load = Load { size, clients, photos, is_fresh };
+                runtime.block_on(load.run(floor))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Files per second that the disk takes when each is written, forced, renamed and its folder forced, by as many threads.
+fn floor_per_s(size: usize, threads: u32, files: u32) -> anyhow::Result<f64> {
+    let folder = TempDir::with_prefix("tide-floor-")?;
+    let bytes = photo(size, 0);
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        let work = |thread| {
+            let (folder, bytes) = (folder.path(), &bytes);
+            move || (0..files / threads).try_for_each(|file| keep(folder, &format!("{thread}-{file}"), bytes))
+        };
+        let running: Vec<_> = (0..threads).map(|thread| scope.spawn(work(thread))).collect();
+        running.into_iter().try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("a thread has failed"))?)
+    })?;
+    Ok(f64::from(files / threads * threads) / began.elapsed().as_secs_f64())
+}
+
+fn keep(folder: &Path, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+    let (part, whole) = (folder.join(format!("{name}.part")), folder.join(name));
+    let mut file = File::create(&part)?;
+    file.write_all(bytes)?;
+    file.sync_data()?;
+    fs::rename(part, whole)?;
+    Ok(File::open(folder)?.sync_all()?)
+}
+
+/// One row of the table.
+struct Load {
+    size: usize,
+    clients: u32,
+    photos: u32,
+    is_fresh: bool,
+}
+
+impl Load {
+    async fn run(&self, floor_per_s: f64) -> anyhow::Result<()> {
+        let server = TestServer::start()?;
+        let token = server.add_station_token("bench")?;
+        let next = Arc::new(AtomicU32::new(1));
+        let (cpu_ms, began) = (server.cpu_ms()?, Instant::now());
+        let workers = (0..self.clients).map(|_| {
+            let worker = Worker { base: server.url(), token: token.clone(), next: Arc::clone(&next) };
+            let client = server.client();
+            let (photos, size, is_fresh) = (self.photos, self.size, self.is_fresh);
+            tokio::spawn(async move { worker.work(client?, photos, size, is_fresh).await })
+        });
+        let mut waits = Vec::new();
+        for worker in try_join_all(workers).await? {
+            waits.extend(worker?);
+        }
+        let seconds = began.elapsed().as_secs_f64();
+        let cpu_ms = server.cpu_ms()? - cpu_ms;
+        waits.sort();
+        let rate = waits.len() as f64 / seconds;
+        println!(
+            "{:>4} KB {:>8}  {:<11} {rate:>9.1} {:>9.2} {:>8.1} {:>8.1} {:>8.1} {:>13.2} {:>9.1}",
+            self.size / 1_000,
+            self.clients,
+            if self.is_fresh { "fresh TLS" } else { "keep-alive" },
+            rate / floor_per_s,
+            percentile(&waits, 50),
+            percentile(&waits, 95),
+            percentile(&waits, 99),
+            cpu_ms as f64 / waits.len() as f64,
+            server.peak_memory_kib()? as f64 / 1_024.0,
+        );
+        Ok(())
+    }
+}
+
+struct Worker {
+    base: String,
+    token: String,
+    next: Arc<AtomicU32>,
+}
+
+impl Worker {
+    /// Uploads photos until all are taken; how long each took.
+    async fn work(self, client: Client, photos: u32, size: usize, is_fresh: bool) -> anyhow::Result<Vec<Duration>> {
+        let mut waits = Vec::new();
+        loop {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            if number > photos {
+                return Ok(waits);
+            }
+            let image = photo(size, number);
+            let began = Instant::now();
+            self.put(&client, image, number, is_fresh).await?;
+            waits.push(began.elapsed());
+        }
+    }
+
+    async fn put(&self, client: &Client, image: Vec<u8>, number: u32, is_fresh: bool) -> anyhow::Result<()> {
+        let digest = Digest::of(&image);
+        let manifest = serde_json::json!({
+            "version": 1, "station": "bench", "sequence": number, "captured_at": "2026-05-31T18:00:00Z",
+            "clock": {"source": "gps", "uncertainty_ms": 3}, "digest": digest.to_string(), "size_bytes": image.len(),
+            "boot_id": "bench", "monotonic_us": 0, "camera": "synthetic",
+        });
+        let image = Part::bytes(image).file_name("x.jpg");
+        let form = Form::new().text(wire::MANIFEST_PART, manifest.to_string()).part(wire::IMAGE_PART, image);
+        let mut request = client.put(format!("{}{}", self.base, wire::photo_path(&digest))).bearer_auth(&self.token);
+        if is_fresh {
+            request = request.header("connection", "close");
+        }
+        let answer = request.multipart(form).send().await?;
+        if answer.status() != StatusCode::CREATED {
+            bail!("the server answered {}: {}", answer.status(), answer.text().await?);
+        }
+        Ok(())
+    }
+}
+
+/// A JPEG in structure, of about this size, unlike any other number's: comments in front of a small picture.
+fn photo(size: usize, number: u32) -> Vec<u8> {
+    let mut jpeg = vec![0xFF, 0xD8];
+    let mut state = u64::from(number) + 1;
+    while jpeg.len() + 65_000 < size {
+        jpeg.extend([0xFF, 0xFE, 0xFD, 0xE8]);
+        jpeg.extend(noise(&mut state, 64_998));
+    }
+    jpeg.extend([0xFF, 0xC0, 0, 11, 8, 0, 1, 0, 2, 1, 1, 0x11, 0]);
+    jpeg.extend([0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 63, 0]);
+    jpeg.extend(noise(&mut state, size.saturating_sub(jpeg.len() + 2)).map(|byte| byte & 0x7F));
+    jpeg.extend([0xFF, 0xD9]);
+    jpeg
+}
+
+/// Xorshift64 (Marsaglia, 2003): bytes that no disk or link can make smaller.
+fn noise(state: &mut u64, length: usize) -> impl Iterator<Item = u8> {
+    (0..length).map(|_| {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        state.to_le_bytes()[4]
+    })
+}
+
+fn percentile(sorted: &[Duration], percent: usize) -> f64 {
+    let index = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
+    sorted.get(index).copied().unwrap_or_default().as_secs_f64() * 1_000.0
+}
