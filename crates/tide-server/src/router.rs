@@ -21,7 +21,7 @@ use crate::app::App;
 use crate::handlers::{
     PageError, assets, gallery, health, images, legacy_upload, login, photo_page, photos_json, put_photo,
 };
-use crate::ingest::linger::linger;
+use crate::ingest::request_body;
 
 /// Nothing but this server's own files, no script, no frame.
 const CONTENT_POLICY: &str = "default-src 'none'; img-src 'self'; style-src 'self'; form-action 'self'; \
@@ -51,7 +51,7 @@ pub fn router(app: App, hsts_days: u32) -> Router {
         .route(wire::PHOTO_ROUTE, put(put_photo::put_photo))
         .route("/upload", post(legacy_upload::upload))
         .layer(DefaultBodyLimit::max(upload_bytes.unwrap_or(usize::MAX)))
-        .layer(from_fn(linger));
+        .layer(from_fn(request_body::tame));
 
     let people = Router::new()
         .route("/", get(async || Redirect::to("/gallery")))

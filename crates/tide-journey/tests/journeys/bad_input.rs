@@ -115,46 +115,46 @@ fn repeats() -> anyhow::Result<()> {
 /// Far more than the limit of 1 MB that this server gets.
 const BODY_MIB: usize = 100;
 
-/// What the refusals may cost together, in KiB: a fraction of one body.
+/// What bodies that are longer by [`BODY_MIB`] may cost more, in KiB: a fraction of one of them.
 const GROWTH_KIB: u64 = 8 * 1_024;
 
 fn too_large() -> anyhow::Result<()> {
     let server = TestServer::start_with(&[("TIDE_MAX_PHOTO_BYTES", "1000000")])?;
     let hand = Hand::new(&server, &server.add_station_token("pier-3")?)?;
-    let (digest, photo) = (Digest::of(b"x").to_string(), manifest("pier-3", b"x").to_string());
     wait_for(async {
-        // One small upload first, so that what every upload needs is not counted.
-        hand.put(&digest, photo.clone(), jpeg()?).await?;
+        // A little over the limit first, so that what every refusal needs is not counted.
+        refuse_bodies_of(2, &hand).await?;
         let before_kib = server.peak_memory_kib()?;
-        let mebibyte = || {
-            // Looks like a JPEG that goes on and on.
-            let pieces = std::iter::once(Bytes::from_static(&[
-                0xFF, 0xD8, 0xFF, 0xC0, 0, 11, 8, 0, 9, 0, 9, 1, 1, 17, 0, 0xFF, 0xDA, 0, 2,
-            ]))
-            .chain(std::iter::repeat_n(Bytes::from(vec![7; 1_024 * 1_024]), BODY_MIB));
-            Body::wrap_stream(stream::iter(pieces.map(Ok::<_, std::io::Error>)))
-        };
-        let length = (BODY_MIB * 1_024 * 1_024 + 19) as u64;
-        for image in [Part::stream_with_length(mebibyte(), length), Part::stream(mebibyte())] {
-            let form = Form::new().text("manifest", photo.clone()).part("image", image.file_name("x.jpg"));
-            let answer = hand.put_form(&digest, form).await?;
-            ensure!(answer.status == StatusCode::PAYLOAD_TOO_LARGE, "{answer:?}");
-        }
-        let form = Form::new().part("manifest", Part::stream(mebibyte()));
-        let answer = hand.put_form(&digest, form).await?;
-        ensure!(answer.status == StatusCode::PAYLOAD_TOO_LARGE, "{answer:?}");
-        // A part whose header never ends.
-        let opening = Bytes::from_static(b"--b\r\nContent-Disposition: form-data; name=\"manifest\"; x=\"");
-        let pieces =
-            std::iter::once(opening).chain(std::iter::repeat_n(Bytes::from(vec![b'x'; 1_024 * 1_024]), BODY_MIB));
-        let endless = Body::wrap_stream(stream::iter(pieces.map(Ok::<_, std::io::Error>)));
-        let answer = hand.put_body(&digest, "multipart/form-data; boundary=b", endless).await?;
-        ensure!(answer.status == StatusCode::PAYLOAD_TOO_LARGE, "{answer:?}");
+        refuse_bodies_of(BODY_MIB, &hand).await?;
         let growth_kib = server.peak_memory_kib()? - before_kib;
         ensure!(growth_kib < GROWTH_KIB, "the server grew by {growth_kib} KiB");
         Ok(())
     })?;
     server.expect_clean(0)
+}
+
+/// Everything that can be too long in an upload, one after the other.
+async fn refuse_bodies_of(mebibytes: usize, hand: &Hand) -> anyhow::Result<()> {
+    let (digest, photo) = (Digest::of(b"x").to_string(), manifest("pier-3", b"x").to_string());
+    let body = |opening: &'static [u8]| {
+        let filling = std::iter::repeat_n(Bytes::from(vec![b'x'; 1_024 * 1_024]), mebibytes);
+        let pieces = std::iter::once(Bytes::from_static(opening)).chain(filling);
+        Body::wrap_stream(stream::iter(pieces.map(Ok::<_, std::io::Error>)))
+    };
+    // A JPEG that goes on and on, with its length told and untold.
+    let image: &[u8] = &[0xFF, 0xD8, 0xFF, 0xC0, 0, 11, 8, 0, 9, 0, 9, 1, 1, 17, 0, 0xFF, 0xDA, 0, 2];
+    let length = (mebibytes * 1_024 * 1_024 + image.len()) as u64;
+    for part in [Part::stream_with_length(body(image), length), Part::stream(body(image))] {
+        let form = Form::new().text("manifest", photo.clone()).part("image", part.file_name("x.jpg"));
+        let answer = hand.put_form(&digest, form).await?;
+        ensure!(answer.status == StatusCode::PAYLOAD_TOO_LARGE, "{answer:?}");
+    }
+    let answer = hand.put_form(&digest, Form::new().part("manifest", Part::stream(body(b"{")))).await?;
+    ensure!(answer.status == StatusCode::PAYLOAD_TOO_LARGE, "{answer:?}");
+    let endless_header = body(b"--b\r\nContent-Disposition: form-data; name=\"manifest\"; x=\"");
+    let answer = hand.put_body(&digest, "multipart/form-data; boundary=b", endless_header).await?;
+    ensure!(answer.status == StatusCode::PAYLOAD_TOO_LARGE, "{answer:?}");
+    Ok(())
 }
 
 /// Memory that any number of logins may take, in KiB: two checks of 19 MiB each, and what waits for them.

@@ -2,8 +2,8 @@
 
 mod body;
 mod claims;
-pub mod linger;
 mod pace;
+pub mod request_body;
 mod slots;
 
 use std::io;
