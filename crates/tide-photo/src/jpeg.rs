@@ -98,13 +98,10 @@ impl JpegCheck {
     /// As soon as it is certain that this is no whole JPEG.
     pub fn update(&mut self, mut bytes: &[u8]) -> Result<(), JpegError> {
         while let Some(&byte) = bytes.first() {
-            if let State::Scan = self.state {
-                // Nearly all bytes of a photo are here, so the search is left to the standard library.
-                let next = bytes.iter().position(|&byte| byte == 0xFF).unwrap_or(bytes.len());
-                if next > 0 {
-                    bytes = &bytes[next..];
-                    continue;
-                }
+            let skipped = self.skip(bytes);
+            if skipped > 0 {
+                bytes = &bytes[skipped..];
+                continue;
             }
             self.state = self.step(byte)?;
             bytes = &bytes[1..];
@@ -130,6 +127,21 @@ impl JpegCheck {
         }
     }
 
+    /// Passes over bytes that decide nothing, which are nearly all of a photo; how many.
+    fn skip(&mut self, bytes: &[u8]) -> usize {
+        match &mut self.state {
+            State::Scan => memchr::memchr(0xFF, bytes).unwrap_or(bytes.len()),
+            // Behind what a frame header says, and short of the last byte, which ends the segment.
+            State::Body { at, left, frame, .. } if usize::from(*at) >= frame.len() && *left > 1 => {
+                let skipped = u16::try_from(bytes.len()).unwrap_or(u16::MAX).min(*left - 1);
+                *left -= skipped;
+                *at = at.saturating_add(skipped);
+                usize::from(skipped)
+            }
+            _ => 0,
+        }
+    }
+
     fn step(&mut self, byte: u8) -> Result<State, JpegError> {
         match self.state {
             State::Start { seen: 0 } if byte == 0xFF => Ok(State::Start { seen: 1 }),
@@ -148,7 +160,7 @@ impl JpegCheck {
                 if let Some(slot) = frame.get_mut(usize::from(at)) {
                     *slot = byte;
                 }
-                self.in_body(marker, at + 1, left - 1, frame)
+                self.in_body(marker, at.saturating_add(1), left - 1, frame)
             }
             State::Scan => Ok(State::ScanMarker),
             State::ScanMarker => match byte {
@@ -235,6 +247,18 @@ mod tests {
                 assert_eq!(check.update(piece), Ok(()));
             }
             assert_eq!(check.finish(), Ok(Dimensions { width: 2, height: 1 }), "pieces of {piece_bytes}");
+        }
+    }
+
+    #[test]
+    fn long_segments_are_followed_to_their_last_byte() {
+        let comment = |length: u16| {
+            let body = vec![0xFF; usize::from(length) - 2];
+            [&[0xFF, 0xD8, 0xFF, 0xFE], length.to_be_bytes().as_slice(), &body, &small(2, 1)[2..]].concat()
+        };
+        for length in [2, 3, 7, 8, 9, 1_000, u16::MAX] {
+            assert!(JpegCheck::of(&comment(length)).is_ok(), "{length} bytes");
+            assert_eq!(JpegCheck::of(&comment(length)[..usize::from(length) + 3]), Err(JpegError::Truncated));
         }
     }
 
