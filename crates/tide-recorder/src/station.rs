@@ -175,10 +175,9 @@ fn open_camera(settings: &config::Camera) -> anyhow::Result<Box<dyn Camera>> {
 /// Two recorders on one spool would give away the same numbers.
 fn claim(durable: &Durable) -> anyhow::Result<Alone> {
     durable.claim_alone().map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock => anyhow!(
-            "another tide-recorder is using {}; stop it first (systemctl stop tide-recorder)",
-            durable.root().display()
-        ),
+        io::ErrorKind::WouldBlock => {
+            anyhow!("another tide-recorder is using {}; stop it first", durable.root().display())
+        }
         _ => anyhow::Error::from(error).context("failed to lock the data folder"),
     })
 }

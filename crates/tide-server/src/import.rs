@@ -16,6 +16,7 @@ use tide_photo::{CapturedAt, ClockQuality, Digest, Hasher, StationName};
 
 use crate::app::now;
 use crate::catalog::{Catalog, LostPhoto, NewPhoto, OldDoor, Origin, PrototypeLog, PrototypeRow, Station};
+use crate::photo_store::digest_of_file;
 
 /// Rows in one commit.
 const CHUNK_ROWS: u32 = 200;
@@ -33,7 +34,7 @@ pub struct Imported {
     pub photos: u64,
     /// Rows that an earlier import had dealt with.
     pub known: u64,
-    /// Rows whose photo is lost; noted with the reason.
+    /// Rows whose photo is lost, now or still; noted with the reason, and tried again by the next import.
     pub lost: u64,
     /// Photos whose timestamp was no time; their file's name or date stands in.
     pub odd_timestamps: u64,
@@ -77,19 +78,17 @@ impl Prototype {
             let (mut photos, mut lost) = (Vec::new(), Vec::new());
             for row in rows {
                 progress.inc(1);
-                if catalog.has_file_name(&row.file_name).await? && !log.is_overwritten(&row).await?
-                    || catalog.is_noted_as_lost(&station, row.id).await?
-                {
-                    imported.known += 1;
-                    continue;
-                }
-                match self.take(&log, durable, &station, &row).await? {
-                    Ok((photo, is_odd)) => {
-                        imported.odd_timestamps += u64::from(is_odd);
-                        photos.push(photo);
+                let is_noted = catalog.is_noted_as_lost(&station, row.id).await?;
+                match self.take(&log, catalog, durable, &station, &row).await? {
+                    Fate::Known => imported.known += 1,
+                    Fate::New { photo, has_odd_timestamp } => {
+                        imported.odd_timestamps += u64::from(has_odd_timestamp);
+                        photos.push((row.id, *photo));
                     }
-                    Err(reason) => {
+                    Fate::Lost(_) if is_noted => imported.lost += 1,
+                    Fate::Lost(reason) => {
                         tracing::warn!(row = row.id, file = row.file_name, reason, "an old photo is lost");
+                        imported.lost += 1;
                         lost.push(LostPhoto {
                             old_id: row.id,
                             file_name: row.file_name,
@@ -101,56 +100,106 @@ impl Prototype {
             }
             catalog.record_import(&station, &photos, &lost).await?;
             imported.photos += photos.len() as u64;
-            imported.lost += lost.len() as u64;
         }
         Ok(imported)
     }
 
-    /// One row's photo and whether its timestamp is no time, or why it is lost.
+    /// What becomes of one row.
     async fn take(
         &self,
         log: &PrototypeLog,
+        catalog: &Catalog,
         durable: &Durable,
         station: &Station,
         row: &PrototypeRow,
-    ) -> anyhow::Result<Result<(NewPhoto, bool), String>> {
+    ) -> anyhow::Result<Fate> {
         if log.is_overwritten(row).await? {
-            return Ok(Err("a later photo of the same second and name has taken its place".to_owned()));
+            return Ok(Fate::Lost("a later photo of the same second and name has taken its place".to_owned()));
         }
-        let found = match self.look(&row.file_name) {
-            Ok(found) => found,
-            Err(reason) => return Ok(Err(reason)),
+        let path = match self.path(&row.file_name) {
+            Ok(path) => path,
+            Err(reason) => return Ok(Fate::Lost(reason)),
         };
-        let store_key = format!("uploads/{}", row.file_name);
-        keep(durable, &found.path, &store_key)?;
-        let told = CapturedAt::parse_lenient(&row.timestamp);
-        let photo = NewPhoto {
-            station: station.clone(),
-            digest: found.digest,
-            size_bytes: found.size_bytes,
-            dimensions: found.dimensions,
-            captured_at: told.ok().or_else(|| time_in_name(&row.file_name)).unwrap_or(found.modified_at),
-            clock: ClockQuality::unsynchronised(),
-            received_at: found.modified_at,
-            store_key,
-            file_name: row.file_name.clone(),
-            origin: Origin::Imported(OldDoor { client_timestamp: Some(row.timestamp.clone()) }),
-        };
-        Ok(Ok((photo, told.is_err())))
+        // Two prototypes may have given the same name to different photos: the second then gets its station's in front.
+        for file_name in [row.file_name.clone(), format!("{}_{}", station.name, row.file_name)] {
+            let Some(held) = catalog.photo_named(&file_name).await? else {
+                return match Found::read(&path) {
+                    Ok(found) => new_photo(durable, station, row, &found, file_name),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                        Ok(Fate::Lost("its file is missing".to_owned()))
+                    }
+                    Err(error) => Ok(Fate::Lost(format!("its file cannot be used: {error}"))),
+                };
+            };
+            if is_held(durable, &path, &held.photo) {
+                return Ok(Fate::Known);
+            }
+        }
+        Ok(Fate::Lost("other photos have its name already".to_owned()))
     }
 
-    fn look(&self, file_name: &str) -> Result<Found, String> {
+    fn path(&self, file_name: &str) -> Result<PathBuf, String> {
         // The prototype joined a client's words to its folder's path.
         let is_one_name =
             !file_name.is_empty() && ![".", ".."].contains(&file_name) && !file_name.contains(['/', '\\', '\0']);
         if !is_one_name {
             return Err("its name is no file name".to_owned());
         }
-        let path = self.uploads.join(file_name);
-        match Found::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err("its file is missing".to_owned()),
-            Err(error) => Err(format!("its file cannot be used: {error}")),
-            Ok(found) => Ok(found),
+        Ok(self.uploads.join(file_name))
+    }
+}
+
+/// What becomes of a row.
+enum Fate {
+    /// It is taken over now.
+    New {
+        /// The photo, its bytes in our `uploads/`.
+        photo: Box<NewPhoto>,
+        /// Its timestamp is no time.
+        has_odd_timestamp: bool,
+    },
+    /// An earlier import has taken it over.
+    Known,
+    /// There is nothing to take over, for this reason.
+    Lost(String),
+}
+
+fn new_photo(
+    durable: &Durable,
+    station: &Station,
+    row: &PrototypeRow,
+    found: &Found,
+    file_name: String,
+) -> anyhow::Result<Fate> {
+    let store_key = format!("uploads/{file_name}");
+    keep(durable, &found.path, &store_key)?;
+    let told = CapturedAt::parse_lenient(&row.timestamp);
+    let has_odd_timestamp = told.is_err();
+    let photo = NewPhoto {
+        station: station.clone(),
+        digest: found.digest,
+        size_bytes: found.size_bytes,
+        dimensions: found.dimensions,
+        captured_at: told.ok().or_else(|| time_in_name(&row.file_name)).unwrap_or(found.modified_at),
+        clock: ClockQuality::unsynchronised(),
+        received_at: found.modified_at,
+        store_key,
+        file_name,
+        origin: Origin::Imported(OldDoor { client_timestamp: Some(row.timestamp.clone()) }),
+    };
+    Ok(Fate::New { photo: Box::new(photo), has_odd_timestamp })
+}
+
+/// Whether a photo in the catalog is the one in this file. One that lies where it always was is not read again; one whose file
+/// is gone meanwhile was taken over before.
+fn is_held(durable: &Durable, file: &Path, held: &NewPhoto) -> bool {
+    let place = durable.root().join(&held.store_key);
+    match (file.canonicalize(), place.canonicalize()) {
+        (Err(_), _) => true,
+        (Ok(file), Ok(place)) if file == place => true,
+        (Ok(file), _) => {
+            let has_its_length = fs::metadata(&file).is_ok_and(|about| about.len() == held.size_bytes);
+            has_its_length && digest_of_file(&file).is_ok_and(|digest| digest == held.digest)
         }
     }
 }
@@ -311,8 +360,45 @@ mod tests {
         prototype(folder.path()).await;
         import(folder.path(), folder.path()).await.1.close().await;
         let (again, catalog) = import(folder.path(), folder.path()).await;
-        assert_eq!(again, Imported { photos: 0, known: 9, lost: 0, odd_timestamps: 0 });
+        assert_eq!(again, Imported { photos: 0, known: 4, lost: 5, odd_timestamps: 0 });
         assert_eq!(photos(&catalog).await.len(), 4);
+    }
+
+    #[tokio::test]
+    async fn a_lost_photo_that_comes_back_is_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        prototype(folder.path()).await;
+        import(folder.path(), folder.path()).await.1.close().await;
+        fs::write(folder.path().join("uploads/20250601_100009_gone.jpg"), jpeg(9)).unwrap();
+        let (again, catalog) = import(folder.path(), folder.path()).await;
+        assert_eq!(again, Imported { photos: 1, known: 4, lost: 4, odd_timestamps: 0 });
+        catalog.close().await;
+        let (third, _) = import(folder.path(), folder.path()).await;
+        assert_eq!(third, Imported { photos: 0, known: 5, lost: 4, odd_timestamps: 0 });
+    }
+
+    #[tokio::test]
+    async fn another_photo_of_the_same_name_is_kept_beside_the_first() {
+        let (one, two, new) =
+            (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let name = "20250601_100000_a.jpg";
+        for (folder, mark) in [(&one, 1), (&two, 2)] {
+            fs::create_dir_all(folder.path().join("uploads")).unwrap();
+            fs::write(folder.path().join("uploads").join(name), jpeg(mark)).unwrap();
+            PrototypeLog::write(&folder.path().join("photo_log.db"), &[(1, name, "2025-06-01T10:00:00")]).await;
+        }
+        for folder in [&one, &two] {
+            let (imported, catalog) = import(folder.path(), new.path()).await;
+            assert_eq!(imported.photos, 1);
+            catalog.close().await;
+        }
+        for folder in [&one, &two] {
+            let (again, catalog) = import(folder.path(), new.path()).await;
+            assert_eq!((again.photos, again.known), (0, 1));
+            catalog.close().await;
+        }
+        assert_eq!(fs::read(new.path().join("uploads").join(name)).unwrap(), jpeg(1));
+        assert_eq!(fs::read(new.path().join(format!("uploads/prototype_{name}"))).unwrap(), jpeg(2));
     }
 
     #[tokio::test]

@@ -22,7 +22,10 @@ pub const ASK_FOR_TOKEN: &str = r#"Basic realm="Tide Recorder station", charset=
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// No token, or none that this server knows.
-    #[error("a station's token is needed; make one with `tide-server station add NAME`")]
+    #[error(
+        "a station's token is needed, and this request has none that is known; make one with \
+         `tide-server station token NAME`, or `station add NAME` for a new station"
+    )]
     NoToken,
     /// A token of another station.
     #[error("this token belongs to the station {token}, but the manifest says {manifest}")]

@@ -77,7 +77,7 @@ impl Sources {
     /// # Errors
     /// At the first key or value that cannot be used: a program refuses to start rather than guess.
     pub fn load<T: DeserializeOwned>(&self, environment: &BTreeMap<String, String>) -> Result<T, SettingsError> {
-        let named = environment.get(FILE_VARIABLE);
+        let named = environment.get(FILE_VARIABLE).filter(|path| !path.is_empty());
         let path = PathBuf::from(named.map_or(self.default_file, String::as_str));
         let overrides = self.overrides(environment)?;
         let mut builder = Config::builder();

@@ -53,7 +53,7 @@ fn failed_logins() -> anyhow::Result<()> {
         Ok(())
     })?;
     let audit = output(server.command()?.arg("audit"))?;
-    ensure!(audit.lines().next().is_some_and(|line| line.contains("admin logged in  from 127.0.0.1")), "{audit}");
+    ensure!(audit.lines().next().is_some_and(|line| line.contains("admin logged in from 127.0.0.1")), "{audit}");
     ensure!(audit.matches("admin was refused a login").count() == 5, "{audit}");
     Ok(())
 }

@@ -36,18 +36,6 @@ impl Catalog {
         Ok(Station { id, name: name.clone() })
     }
 
-    /// Whether a photo is served under that name already.
-    ///
-    /// # Errors
-    /// If the catalog cannot answer.
-    pub async fn has_file_name(&self, file_name: &str) -> Result<bool, CatalogError> {
-        let id: Option<i64> = sqlx::query_scalar("select id from photo where file_name = $1")
-            .bind(file_name)
-            .fetch_optional(&self.pool)
-            .await?;
-        Ok(id.is_some())
-    }
-
     /// Whether that row of a prototype has been noted as lost.
     ///
     /// # Errors
@@ -61,19 +49,25 @@ impl Catalog {
         Ok(id.is_some())
     }
 
-    /// Records photos and losses of a prototype, all or none of them.
+    /// Records photos (each with the prototype's number) and losses of a prototype, all or none of them. A photo that was noted
+    /// as lost is so no longer.
     ///
     /// # Errors
     /// If the catalog cannot commit them.
     pub async fn record_import(
         &self,
         station: &Station,
-        photos: &[NewPhoto],
+        photos: &[(i64, NewPhoto)],
         lost: &[LostPhoto],
     ) -> Result<(), CatalogError> {
         let mut transaction = self.pool.begin_with("begin immediate").await?;
-        for photo in photos {
+        for (old_id, photo) in photos {
             photos::insert(&mut transaction, photo).await?;
+            sqlx::query("delete from lost_photo where station_id = $1 and old_id = $2")
+                .bind(station.id)
+                .bind(old_id)
+                .execute(&mut *transaction)
+                .await?;
         }
         for lost in lost {
             sqlx::query(

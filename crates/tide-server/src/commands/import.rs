@@ -41,7 +41,7 @@ pub async fn import(settings: &Settings, options: &ImportOptions) -> anyhow::Res
     catalog.close().await;
     let Imported { photos, known, lost, odd_timestamps } = imported;
     println!(
-        "{photos} photos imported, {known} rows were known already, {lost} photos are lost, {odd_timestamps} had odd timestamps"
+        "photos imported: {photos}, known already: {known}, lost: {lost}, with an odd timestamp: {odd_timestamps}"
     );
     Ok(())
 }

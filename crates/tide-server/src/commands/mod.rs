@@ -64,7 +64,8 @@ pub async fn audit(settings: &Settings, options: &AuditOptions) -> anyhow::Resul
     let catalog = open_catalog(&open_data_folder(settings)?).await?;
     for line in catalog.audit(options.lines).await? {
         let from = line.address.map(|address| format!(" from {address}")).unwrap_or_default();
-        println!("{} {} {} {}{from}", line.at, line.actor, line.action, line.subject);
+        let subject = if line.subject.is_empty() { String::new() } else { format!(" {}", line.subject) };
+        println!("{} {} {}{subject}{from}", line.at, line.actor, line.action);
     }
     catalog.close().await;
     Ok(())

@@ -96,6 +96,9 @@ async fn change_password(catalog: &Catalog, name: &str) -> anyhow::Result<()> {
 
 async fn remove(catalog: &Catalog, name: &str) -> anyhow::Result<()> {
     ensure!(catalog.remove_operator(name).await?, unknown(name));
+    if catalog.has_no_operator().await? {
+        eprintln!("tide-server: nobody can log in now; the next start of the server makes a new first operator");
+    }
     Ok(note(catalog, ACTOR, "removed the operator", name, None, now()).await?)
 }
 

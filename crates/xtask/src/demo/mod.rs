@@ -234,7 +234,8 @@ impl Demo {
         }
         let DemoFolder { password, .. } = &self.folder;
         println!("\n  Open      {}", self.url());
-        println!("            (the certificate is this server's own: let the browser go on)");
+        println!("            (the certificate is this server's own: let the browser go on; for curl it is");
+        println!("            {})", self.folder.path().join("server/tls/certificate.pem").display());
         println!("  User      admin");
         println!("  Password  {password}");
         println!(
