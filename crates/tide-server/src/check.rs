@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::bail;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -16,7 +15,7 @@ use tide_durable::PART_SUFFIX;
 use crate::catalog::{Catalog, PhotoRecord};
 use crate::config::Settings;
 use crate::photo_store::{PhotoStore, digest_of_file};
-use crate::serve::{open_catalog, open_data_folder};
+use crate::serve::{open_catalog, open_existing_data_folder};
 
 /// Rows read at a time.
 const CHUNK_PHOTOS: u32 = 1_000;
@@ -60,10 +59,7 @@ impl Findings {
 /// # Errors
 /// If the data folder cannot be read.
 pub async fn check(settings: &Settings, options: &CheckOptions) -> anyhow::Result<ExitCode> {
-    if !settings.data_dir.join("catalog").is_dir() {
-        bail!("there is no data of a tide-server in {}; set TIDE_DATA_DIR to where it is", settings.data_dir.display());
-    }
-    let durable = open_data_folder(settings)?;
+    let durable = open_existing_data_folder(settings)?;
     let catalog = open_catalog(&durable).await?;
     let store = PhotoStore::look(durable);
     let findings = examine(&catalog, &store, options.read).await?;

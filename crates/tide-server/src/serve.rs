@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use axum_server::tls_rustls::RustlsAcceptor;
 use axum_server::{Handle, Server};
 use indicatif::ProgressBar;
@@ -125,6 +125,17 @@ pub fn open_data_folder(settings: &Settings) -> anyhow::Result<Durable> {
             settings.data_dir.display()
         )
     })
+}
+
+/// Opens the folder that holds all state, if there is one already: a mistyped path must not look like an empty server.
+///
+/// # Errors
+/// If no server has ever used it.
+pub fn open_existing_data_folder(settings: &Settings) -> anyhow::Result<Durable> {
+    if !settings.data_dir.join("catalog").is_dir() {
+        bail!("there is no data of a tide-server in {}; set TIDE_DATA_DIR to where it is", settings.data_dir.display());
+    }
+    open_data_folder(settings)
 }
 
 /// Opens the catalog in a data folder.

@@ -16,6 +16,7 @@ pub(crate) fn journeys() -> Vec<Trial> {
         journey("first_start_prints_a_password_once", Need::Nothing, password_once),
         journey("first_start_takes_the_password_of_a_docker_secret", Need::Nothing, docker_secret),
         journey("settings_that_cannot_be_used_stop_the_start", Need::Nothing, bad_settings),
+        journey("a_mistyped_folder_is_no_empty_server", Need::Nothing, mistyped_folder),
         journey("a_station_has_one_recorder", Need::Nothing, one_recorder),
     ]
 }
@@ -65,6 +66,16 @@ fn bad_settings() -> anyhow::Result<()> {
     }
     let said = failure(program("tide-server")?.env("TIDE_LISTN", "127.0.0.1:1"))?;
     ensure!(said.contains("TIDE_LISTN"), "{said}");
+    Ok(())
+}
+
+fn mistyped_folder() -> anyhow::Result<()> {
+    let folder = TempDir::new()?;
+    let mistyped = folder.path().join("mistyped");
+    for command in [["check"].as_slice(), &["audit"], &["operator", "list"], &["station", "list"]] {
+        let said = failure(program("tide-server")?.args(command).env("TIDE_DATA_DIR", &mistyped))?;
+        ensure!(said.contains("no data of a tide-server") && !mistyped.exists(), "{command:?} said: {said}");
+    }
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::check::CheckOptions;
 use crate::config::Settings;
-use crate::serve::{open_catalog, open_data_folder};
+use crate::serve::{open_catalog, open_existing_data_folder};
 
 pub use import::{ImportOptions, import};
 pub use operator::{OperatorCommand, operator};
@@ -61,7 +61,7 @@ pub struct AuditOptions {
 /// # Errors
 /// If the data folder cannot be used.
 pub async fn audit(settings: &Settings, options: &AuditOptions) -> anyhow::Result<()> {
-    let catalog = open_catalog(&open_data_folder(settings)?).await?;
+    let catalog = open_catalog(&open_existing_data_folder(settings)?).await?;
     for line in catalog.audit(options.lines).await? {
         let from = line.address.map(|address| format!(" from {address}")).unwrap_or_default();
         let subject = if line.subject.is_empty() { String::new() } else { format!(" {}", line.subject) };

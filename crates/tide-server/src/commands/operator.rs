@@ -11,7 +11,7 @@ use crate::catalog::{Catalog, Role};
 use crate::config::{MAX_CREDENTIAL_BYTES, Settings};
 use crate::login::note;
 use crate::passwords;
-use crate::serve::{open_catalog, open_data_folder};
+use crate::serve::{open_catalog, open_data_folder, open_existing_data_folder};
 
 /// Shortest password taken, in characters (NIST SP 800-63B, 3.1.1.2, for a password beside nothing else, asks for 15 and allows
 /// 8 where logins are throttled, as here).
@@ -58,7 +58,11 @@ enum RoleWord {
 /// # Errors
 /// If there is no such operator, or the name is taken, or the data folder cannot be used.
 pub async fn operator(settings: &Settings, command: OperatorCommand) -> anyhow::Result<()> {
-    let catalog = open_catalog(&open_data_folder(settings)?).await?;
+    let durable = match command {
+        OperatorCommand::Add(_) => open_data_folder(settings)?,
+        _ => open_existing_data_folder(settings)?,
+    };
+    let catalog = open_catalog(&durable).await?;
     match command {
         OperatorCommand::Add(operator) => add(&catalog, &operator).await?,
         OperatorCommand::Password(operator) => change_password(&catalog, &operator.name).await?,

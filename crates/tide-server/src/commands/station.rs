@@ -12,7 +12,7 @@ use crate::certificate::{CertificateFiles, own_addresses};
 use crate::config::Settings;
 use crate::login::note;
 use crate::secret::Secret;
-use crate::serve::{open_catalog, open_data_folder};
+use crate::serve::{open_catalog, open_data_folder, open_existing_data_folder};
 
 /// What can be done with stations.
 #[derive(Subcommand)]
@@ -50,7 +50,10 @@ pub struct StationToken {
 /// # Errors
 /// If the name is taken or unknown, or the data folder cannot be used.
 pub async fn station(settings: &Settings, command: StationCommand) -> anyhow::Result<()> {
-    let durable = open_data_folder(settings)?;
+    let durable = match command {
+        StationCommand::Add(_) => open_data_folder(settings)?,
+        _ => open_existing_data_folder(settings)?,
+    };
     let catalog = open_catalog(&durable).await?;
     match command {
         StationCommand::Add(station) => {
