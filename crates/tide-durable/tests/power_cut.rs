@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tide_durable::testing::{CrashDisk, Outcome};
+use tide_durable::testing::{CrashDisk, Outcome, search_cuts, search_cuts_after_kill};
 use tide_durable::{Disk, Durable, IfExists, PART_SUFFIX};
 
 const ROOT: &str = "/data";
@@ -44,13 +44,7 @@ impl Ledger {
 }
 
 /// Photos in old and new folders, and a file that is replaced. Stops at the cut.
-fn publish_series(disk: &CrashDisk) -> Ledger {
-    let mut ledger = Ledger::default();
-    publish_series_into(disk, &mut ledger);
-    ledger
-}
-
-fn publish_series_into(disk: &CrashDisk, ledger: &mut Ledger) {
+fn publish_series(disk: &CrashDisk, ledger: &mut Ledger) {
     let durable = Durable::on(Arc::new(disk.clone()), Path::new(ROOT));
     let mut run = || {
         ledger.publish(&durable, "photos/2026/05/31/one.jpg", b"the first photo", IfExists::Refuse)?;
@@ -85,75 +79,31 @@ fn broken_promises(found: &CrashDisk, ledger: &Ledger) -> Vec<String> {
     broken
 }
 
-/// Cuts the power everywhere; the broken promises found, each with where.
-fn search(disk: impl Fn() -> CrashDisk) -> Vec<String> {
-    let whole = disk();
-    publish_series(&whole);
-    let mut found = Vec::new();
-    for step in 0..=whole.steps() {
-        let cut = disk().cut_before(step);
-        let ledger = publish_series(&cut);
-        for outcome in Outcome::all() {
-            let broken = broken_promises(&cut.after_power_cut(outcome), &ledger);
-            found.extend(broken.into_iter().map(|promise| format!("cut before step {step}, {outcome:?}: {promise}")));
-        }
-    }
-    found
-}
-
-/// Kills the process everywhere, has another one do the same work on the disk as it then is, and cuts its power everywhere.
-fn search_after_kill() -> Vec<String> {
-    let whole = empty_disk();
-    publish_series(&whole);
-    let mut found = Vec::new();
-    for kill in 0..=whole.steps() {
-        let killed = empty_disk().cut_before(kill);
-        publish_series(&killed);
-        let restarted = killed.after_kill();
-        publish_series_into(&restarted, &mut again(kill));
-        for cut in 0..=restarted.steps() {
-            let (second, mut ledger) = (killed.after_kill().cut_before(cut), again(kill));
-            publish_series_into(&second, &mut ledger);
-            for outcome in Outcome::all() {
-                let broken = broken_promises(&second.after_power_cut(outcome), &ledger);
-                let place = format!("killed before step {kill}, cut before step {cut}, {outcome:?}");
-                found.extend(broken.into_iter().map(|promise| format!("{place}: {promise}")));
-            }
-        }
-    }
-    found
-}
-
-/// What was promised and tried until the process was killed.
-fn again(kill: usize) -> Ledger {
-    publish_series(&empty_disk().cut_before(kill))
-}
-
 fn empty_disk() -> CrashDisk {
     CrashDisk::with_folder(Path::new(ROOT))
 }
 
 #[test]
 fn no_cut_breaks_a_promise() {
-    let found = search(empty_disk);
+    let found = search_cuts(empty_disk, publish_series, broken_promises);
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
 #[test]
 fn no_cut_after_a_kill_breaks_a_promise() {
-    let found = search_after_kill();
+    let found = search_cuts_after_kill(empty_disk, publish_series, broken_promises);
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
 #[test]
 fn every_single_sync_is_needed() {
     let whole = empty_disk();
-    publish_series(&whole);
+    publish_series(&whole, &mut Ledger::default());
     assert!(whole.syncs() > 10, "the series has only {} syncs", whole.syncs());
     for sync in 0..whole.syncs() {
         // The first draft's folder holds nothing that was promised; only the drafts themselves, which may all go.
         let is_incoming_folder = sync == 0;
-        let found = search(|| empty_disk().skip_sync(sync));
+        let found = search_cuts(|| empty_disk().skip_sync(sync), publish_series, broken_promises);
         assert_eq!(found.is_empty(), is_incoming_folder, "leaving out sync {sync} of {} is not noticed", whole.syncs());
     }
 }

@@ -96,11 +96,13 @@ fn claim(durable: &Durable) -> anyhow::Result<Alone> {
     })
 }
 
-/// Takes over what a prototype has left in the data folder, while the server already serves: many photos take their time.
+/// Takes over what a prototype has left in the data folder, while the server already serves: many photos take their time. On a
+/// thread of its own, because it waits for the disk; the server does not wait for it when it stops, as it can go on next time.
 fn import_in_place(catalog: &Catalog, durable: &Durable) {
     let Some(prototype) = Prototype::find(durable.root()) else { return };
     let (catalog, durable) = (catalog.clone(), durable.clone());
-    tokio::spawn(async move {
+    let runtime = tokio::runtime::Handle::current();
+    let import = async move {
         let station = match DEFAULT_STATION.parse() {
             Ok(station) => station,
             Err(error) => return tracing::error!("{error}"),
@@ -111,7 +113,8 @@ fn import_in_place(catalog: &Catalog, durable: &Durable) {
             }
             Err(error) => tracing::error!("failed to take over a prototype's photos: {error:#}"),
         }
-    });
+    };
+    std::thread::spawn(move || runtime.block_on(import));
 }
 
 /// Opens the folder that holds all state.

@@ -28,6 +28,9 @@ const QUEUE_PHOTOS: usize = 1_024;
 /// How long uploads are let pass before the next thumbnail is thought of.
 const LET_PASS: Duration = Duration::from_millis(250);
 
+/// Photos held in memory for their thumbnails at the same time: a gallery page may ask for sixty at once.
+const MADE_AT_ONCE: usize = 4;
+
 /// Pixels decoded at the same time, in millions. A picture takes three bytes of memory for each, a progressive one nine.
 const DECODED_MEGAPIXELS: u32 = 64;
 
@@ -44,6 +47,7 @@ pub struct Thumbnailer {
 struct Makers {
     store: PhotoStore,
     durable: Durable,
+    places: Arc<Semaphore>,
     megapixels: Arc<Semaphore>,
 }
 
@@ -71,8 +75,9 @@ impl Thumbnailer {
     /// Starts making thumbnails of photos in `store`, below the same data folder, while nobody uploads: a photo's receipt comes
     /// before anybody's thumbnail.
     pub fn start(store: PhotoStore, durable: Durable, uploads: UploadSlots) -> Self {
-        let makers =
-            Arc::new(Makers { store, durable, megapixels: Arc::new(Semaphore::new(DECODED_MEGAPIXELS as usize)) });
+        let [places, megapixels] =
+            [MADE_AT_ONCE, DECODED_MEGAPIXELS as usize].map(|permits| Arc::new(Semaphore::new(permits)));
+        let makers = Arc::new(Makers { store, durable, places, megapixels });
         let (waiting, mut queue) = mpsc::channel::<String>(QUEUE_PHOTOS);
         let thumbnailer = Self { makers, waiting };
         let makers = Arc::clone(&thumbnailer.makers);
@@ -110,12 +115,13 @@ impl Makers {
         if tokio::fs::try_exists(&path).await? {
             return Ok(path);
         }
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(io::Error::other)?;
         let bytes = tokio::fs::read(self.store.path(store_key)).await?;
         let megapixels = Arc::clone(&self.megapixels).acquire_many_owned(cost(&bytes)?).await;
         let makers = Arc::clone(self);
         let work = move || {
             // With the work, not with the request: a browser that scrolls on does not end the work.
-            let _megapixels = megapixels.map_err(io::Error::other)?;
+            let (_place, _megapixels) = (place, megapixels.map_err(io::Error::other)?);
             makers.make(&bytes, &path).map(|()| path)
         };
         tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?

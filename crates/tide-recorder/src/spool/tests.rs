@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tide_durable::testing::{CrashDisk, Outcome};
+use tide_durable::testing::{CrashDisk, Outcome, search_cuts, search_cuts_after_kill};
 
 use super::*;
 use crate::shot::example as shot;
@@ -24,14 +24,7 @@ struct Ledger {
 }
 
 /// Three photos are captured, one is delivered, one refused; then one more is captured. Stops at the cut.
-fn a_while(disk: &CrashDisk) -> Ledger {
-    let mut ledger = Ledger::default();
-    a_while_after(disk, &mut ledger);
-    ledger
-}
-
-/// The same by a process that comes after another one.
-fn a_while_after(disk: &CrashDisk, ledger: &mut Ledger) {
+fn a_while(disk: &CrashDisk, ledger: &mut Ledger) {
     let mut run = || -> io::Result<()> {
         let (spool, _) = spool_on(disk)?;
         let mut capture = |text: &str| -> io::Result<u64> {
@@ -89,58 +82,19 @@ fn broken_promises(found: &CrashDisk, ledger: &Ledger) -> Vec<String> {
     broken
 }
 
-fn search(disk: impl Fn() -> CrashDisk) -> Vec<String> {
-    let whole = disk();
-    a_while(&whole);
-    let mut found = Vec::new();
-    for step in 0..=whole.steps() {
-        let cut = disk().cut_before(step);
-        let ledger = a_while(&cut);
-        for outcome in Outcome::all() {
-            let broken = broken_promises(&cut.after_power_cut(outcome), &ledger);
-            found.extend(broken.into_iter().map(|promise| format!("cut before step {step}, {outcome:?}: {promise}")));
-        }
-    }
-    found
-}
-
-/// Kills the recorder everywhere, has another one go on with the disk as it then is, and cuts its power everywhere.
-fn search_after_kill() -> Vec<String> {
-    let whole = empty_disk();
-    a_while(&whole);
-    let mut found = Vec::new();
-    for kill in 0..=whole.steps() {
-        let killed = empty_disk().cut_before(kill);
-        a_while(&killed);
-        let restarted = killed.after_kill();
-        a_while(&restarted);
-        for cut in 0..=restarted.steps() {
-            let mut ledger = a_while(&empty_disk().cut_before(kill));
-            let second = killed.after_kill().cut_before(cut);
-            a_while_after(&second, &mut ledger);
-            for outcome in Outcome::all() {
-                let broken = broken_promises(&second.after_power_cut(outcome), &ledger);
-                let place = format!("killed before step {kill}, cut before step {cut}, {outcome:?}");
-                found.extend(broken.into_iter().map(|promise| format!("{place}: {promise}")));
-            }
-        }
-    }
-    found
-}
-
 fn empty_disk() -> CrashDisk {
     CrashDisk::with_folder(Path::new(ROOT))
 }
 
 #[test]
 fn no_cut_loses_a_photo() {
-    let found = search(empty_disk);
+    let found = search_cuts(empty_disk, a_while, broken_promises);
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
 #[test]
 fn no_cut_after_a_kill_loses_a_photo() {
-    let found = search_after_kill();
+    let found = search_cuts_after_kill(empty_disk, a_while, broken_promises);
     assert!(found.is_empty(), "{} broken, such as\n{}", found.len(), found[..found.len().min(10)].join("\n"));
 }
 
@@ -215,15 +169,17 @@ fn a_marker_without_its_photo_is_removed() {
 #[test]
 fn the_search_sees_a_missing_sync() {
     let whole = empty_disk();
-    a_while(&whole);
-    let seen = (0..whole.syncs()).filter(|sync| !search(|| empty_disk().skip_sync(*sync)).is_empty()).count();
+    a_while(&whole, &mut Ledger::default());
+    let breaks = |sync| !search_cuts(|| empty_disk().skip_sync(sync), a_while, broken_promises).is_empty();
+    let seen = (0..whole.syncs()).filter(|sync| breaks(*sync)).count();
     assert!(seen >= 10, "leaving out a sync is noticed for only {seen} of {}", whole.syncs());
 }
 
 #[test]
 fn a_restart_finds_what_waits_and_counts_on() {
     let disk = empty_disk();
-    let ledger = a_while(&disk);
+    let mut ledger = Ledger::default();
+    a_while(&disk, &mut ledger);
     let (spool, found) = spool_on(&disk).unwrap();
     assert_eq!(found, Found { waiting: 2, parked: 1, incomplete: 0 });
     assert!(spool.next_sequence().unwrap() > *ledger.given.iter().max().unwrap());
