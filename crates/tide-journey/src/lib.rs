@@ -2,11 +2,14 @@
 //! `TestServer` and `TestStation` are the only ways in; the journeys themselves are in `tests/`.
 
 pub mod browser;
+pub mod faults;
 pub mod needs;
 pub mod programs;
 pub mod server;
 pub mod station;
+pub mod upload;
 
 pub use needs::Need;
 pub use server::{Login, TestServer};
 pub use station::TestStation;
+pub use upload::Upload;

@@ -36,7 +36,7 @@ impl Need {
 }
 
 /// A journey under a name, run if its need is met.
-pub fn journey(name: &'static str, need: Need, journey: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> Trial {
+pub fn journey(name: &str, need: Need, journey: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> Trial {
     let everything = std::env::var_os("TIDE_TEST_ALL").is_some();
     let trial = Trial::test(name, move || {
         if !need.is_met() {

@@ -1,9 +1,9 @@
 //! The developer's verbs, one file or folder each. `cargo xtask --help` lists them.
 
-mod bench;
 mod config;
 mod demo;
 mod process;
+mod release_run;
 mod tools;
 mod verify;
 mod workspace;
@@ -21,14 +21,16 @@ struct Xtask {
 
 #[derive(Subcommand)]
 enum Verb {
-    Bench(bench::Arguments),
+    Bench(release_run::Bench),
+    Faults(release_run::Faults),
     Demo(demo::Arguments),
     Verify(verify::Arguments),
 }
 
 fn main() -> ExitCode {
     let outcome = match Xtask::parse().verb {
-        Verb::Bench(arguments) => bench::run(&arguments),
+        Verb::Bench(arguments) => release_run::bench(&arguments),
+        Verb::Faults(arguments) => release_run::faults(&arguments),
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Verify(arguments) => verify::run(&arguments),
     };

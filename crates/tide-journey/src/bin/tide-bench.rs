@@ -12,11 +12,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use clap::Parser;
 use futures_util::future::try_join_all;
-use reqwest::multipart::{Form, Part};
 use reqwest::{Client, StatusCode};
 use tempfile::TempDir;
-use tide_journey::TestServer;
-use tide_photo::{Digest, wire};
+use tide_journey::upload::jpeg;
+use tide_journey::{TestServer, Upload};
 
 /// Measures the server at several sizes and numbers of clients.
 #[derive(Parser)]
@@ -61,7 +60,7 @@ fn main() -> anyhow::Result<()> {
 /// Files per second that the disk takes when each is written, forced, renamed and its folder forced, by as many threads.
 fn floor_per_s(size: usize, threads: u32, files: u32) -> anyhow::Result<f64> {
     let folder = TempDir::with_prefix("tide-floor-")?;
-    let bytes = photo(size, 0);
+    let bytes = jpeg(size, 0);
     let began = Instant::now();
     std::thread::scope(|scope| {
         let work = |thread| {
@@ -142,57 +141,24 @@ impl Worker {
             if number > photos {
                 return Ok(waits);
             }
-            let image = photo(size, number);
+            let photo = Upload::made_up("bench", number, size)?;
             let began = Instant::now();
-            self.put(&client, image, number, is_fresh).await?;
+            self.put(&client, &photo, is_fresh).await?;
             waits.push(began.elapsed());
         }
     }
 
-    async fn put(&self, client: &Client, image: Vec<u8>, number: u32, is_fresh: bool) -> anyhow::Result<()> {
-        let digest = Digest::of(&image);
-        let manifest = serde_json::json!({
-            "version": 1, "station": "bench", "sequence": number, "captured_at": "2026-05-31T18:00:00Z",
-            "clock": {"source": "gps", "uncertainty_ms": 3}, "digest": digest.to_string(), "size_bytes": image.len(),
-            "boot_id": "bench", "monotonic_us": 0, "camera": "synthetic",
-        });
-        let image = Part::bytes(image).file_name("x.jpg");
-        let form = Form::new().text(wire::MANIFEST_PART, manifest.to_string()).part(wire::IMAGE_PART, image);
-        let mut request = client.put(format!("{}{}", self.base, wire::photo_path(&digest))).bearer_auth(&self.token);
+    async fn put(&self, client: &Client, photo: &Upload, is_fresh: bool) -> anyhow::Result<()> {
+        let mut request = photo.request(client, &self.base, &self.token);
         if is_fresh {
             request = request.header("connection", "close");
         }
-        let answer = request.multipart(form).send().await?;
+        let answer = request.send().await?;
         if answer.status() != StatusCode::CREATED {
             bail!("the server answered {}: {}", answer.status(), answer.text().await?);
         }
         Ok(())
     }
-}
-
-/// A JPEG in structure, of about this size, unlike any other number's: comments in front of a small picture.
-fn photo(size: usize, number: u32) -> Vec<u8> {
-    let mut jpeg = vec![0xFF, 0xD8];
-    let mut state = u64::from(number) + 1;
-    while jpeg.len() + 65_000 < size {
-        jpeg.extend([0xFF, 0xFE, 0xFD, 0xE8]);
-        jpeg.extend(noise(&mut state, 64_998));
-    }
-    jpeg.extend([0xFF, 0xC0, 0, 11, 8, 0, 1, 0, 2, 1, 1, 0x11, 0]);
-    jpeg.extend([0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 63, 0]);
-    jpeg.extend(noise(&mut state, size.saturating_sub(jpeg.len() + 2)).map(|byte| byte & 0x7F));
-    jpeg.extend([0xFF, 0xD9]);
-    jpeg
-}
-
-/// Xorshift64 (Marsaglia, 2003): bytes that no disk or link can make smaller.
-fn noise(state: &mut u64, length: usize) -> impl Iterator<Item = u8> {
-    (0..length).map(|_| {
-        *state ^= *state << 13;
-        *state ^= *state >> 7;
-        *state ^= *state << 17;
-        state.to_le_bytes()[4]
-    })
 }
 
 fn percentile(sorted: &[Duration], percent: usize) -> f64 {

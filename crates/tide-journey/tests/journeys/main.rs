@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod browser;
+mod faults;
 mod first_start;
 mod interruptions;
 mod marsh;
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
     let journeys = [
         bad_input::journeys(),
         browser::journeys(),
+        faults::journeys(),
         first_start::journeys(),
         interruptions::journeys(),
         marsh::journeys(),

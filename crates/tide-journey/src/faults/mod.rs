@@ -1,0 +1,43 @@
+//! Fault tests: what a pier, a disk and a hostile stranger do to the server, done on purpose. The long forms run by
+//! `cargo xtask faults`, a short form of each among the journeys.
+
+mod kill_loop;
+
+use std::fmt;
+
+/// How much of a fault to make, and which.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// How often; what is counted is the fault's own (kills, cuts, connections).
+    pub rounds: u32,
+    /// Decides every random choice; the same seed makes the same choices.
+    pub seed: u64,
+}
+
+/// One fault test.
+pub struct Fault {
+    /// Number and name, as `F1` and `kill-loop`.
+    pub number: &'static str,
+    /// What a person types.
+    pub name: &'static str,
+    /// What is done, and what must hold.
+    pub about: &'static str,
+    /// Rounds of the long form.
+    pub long_rounds: u32,
+    /// Rounds of the form among the journeys.
+    pub short_rounds: u32,
+    /// Does it; the text says what was seen, with figures.
+    pub run: fn(Plan) -> anyhow::Result<Seen>,
+}
+
+/// What was seen, in one line with figures.
+pub struct Seen(pub String);
+
+impl fmt::Display for Seen {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// All of them.
+pub const FAULTS: [Fault; 1] = [kill_loop::FAULT];
