@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::disk::{Disk, DraftFile, Entry, IfExists};
+use crate::folder_syncs::FolderSyncs;
 use crate::real::RealDisk;
 
 /// How the name of an unfinished file ends.
@@ -22,6 +23,7 @@ pub struct Durable {
     /// Folders whose own name this process has forced to the disk. A folder that merely exists may be the unsynced work of a
     /// process that died, or of another thread right now.
     settled: Arc<Mutex<HashSet<PathBuf>>>,
+    folder_syncs: Arc<FolderSyncs>,
     next_part: Arc<AtomicU64>,
 }
 
@@ -41,7 +43,7 @@ impl Durable {
     pub fn on(disk: Arc<dyn Disk>, root: &Path) -> Self {
         let root = root.to_owned();
         let settled = Arc::new(Mutex::new(HashSet::from([root.clone()])));
-        Self { disk, root, settled, next_part: Arc::default() }
+        Self { disk, root, settled, folder_syncs: Arc::default(), next_part: Arc::default() }
     }
 
     /// The folder itself.
@@ -114,7 +116,7 @@ impl Durable {
         let folder = parent_of(path)?;
         self.ensure_folder(folder)?;
         self.disk.sync_file(path)?;
-        self.disk.sync_folder(folder)
+        self.sync_folder(folder)
     }
 
     /// Gives a published file another name in the same folder, for good.
@@ -124,7 +126,7 @@ impl Durable {
     /// cut may take that back.
     pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.disk.rename(from, to, IfExists::Replace)?;
-        self.disk.sync_folder(parent_of(to)?)
+        self.sync_folder(parent_of(to)?)
     }
 
     /// Removes a file for good.
@@ -133,7 +135,7 @@ impl Durable {
     /// If it cannot be removed, or the folder not forced to the disk.
     pub fn remove(&self, path: &Path) -> io::Result<()> {
         self.disk.remove(path)?;
-        self.disk.sync_folder(parent_of(path)?)
+        self.sync_folder(parent_of(path)?)
     }
 
     /// Removes a file whose return after a power cut would do no harm.
@@ -213,6 +215,11 @@ impl Durable {
         }
     }
 
+    /// Forces the names in a folder to the disk, together with whoever else is waiting for that.
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        self.folder_syncs.sync(folder, || self.disk.sync_folder(folder))
+    }
+
     fn is_settled(&self, folder: &Path) -> bool {
         self.lock_settled().contains(folder)
     }
@@ -241,7 +248,7 @@ impl Draft {
         let Self { durable, path: part, .. } = &self;
         durable.in_folder(folder, || durable.disk.rename(part, path, if_exists))?;
         self.file = None;
-        self.durable.disk.sync_folder(folder)
+        self.durable.sync_folder(folder)
     }
 
     fn open_file(&mut self) -> io::Result<&mut Box<dyn DraftFile>> {

@@ -5,6 +5,7 @@
 mod alone;
 mod disk;
 mod durable;
+mod folder_syncs;
 mod real;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

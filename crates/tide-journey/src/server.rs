@@ -56,17 +56,24 @@ impl TestServer {
     /// # Errors
     /// If it does not start.
     pub fn restart(&mut self) -> anyhow::Result<()> {
-        let log = fs::File::options().create(true).append(true).open(self.log_file())?;
-        let first_words = fs::File::options().create(true).append(true).open(self.stdout_file())?;
         let starts = self.starts();
-        let mut running = Running::start(self.command()?.stdout(first_words).stderr(log))?;
+        self.begin_to_start()?;
         until("the server serves", || {
-            if let Err(error) = running.expect_running() {
+            if let Some(Err(error)) = self.running.as_mut().map(Running::expect_running) {
                 bail!("{error}: {}", self.log());
             }
             Ok(self.starts() > starts)
-        })?;
-        self.running = Some(running);
+        })
+    }
+
+    /// Starts it again without waiting until it serves.
+    ///
+    /// # Errors
+    /// If there is no such program.
+    pub fn begin_to_start(&mut self) -> anyhow::Result<()> {
+        let log = fs::File::options().create(true).append(true).open(self.log_file())?;
+        let first_words = fs::File::options().create(true).append(true).open(self.stdout_file())?;
+        self.running = Some(Running::start(self.command()?.stdout(first_words).stderr(log))?);
         Ok(())
     }
 
@@ -179,9 +186,22 @@ impl TestServer {
     /// # Errors
     /// If it is not running.
     pub fn peak_memory_kib(&self) -> anyhow::Result<u64> {
+        self.status_kib("VmHWM:")
+    }
+
+    /// Memory that it has now, in KiB.
+    ///
+    /// # Errors
+    /// If it is not running.
+    pub fn memory_kib(&self) -> anyhow::Result<u64> {
+        self.status_kib("VmRSS:")
+    }
+
+    fn status_kib(&self, key: &str) -> anyhow::Result<u64> {
         let id = self.running.as_ref().context("the server is not running")?.id();
         let status = fs::read_to_string(format!("/proc/{id}/status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the kernel says no VmHWM")?;
+        let line =
+            status.lines().find_map(|line| line.strip_prefix(key)).context("the kernel says nothing of memory")?;
         Ok(line.trim().trim_end_matches(" kB").parse()?)
     }
 

@@ -103,6 +103,14 @@ impl PhotoStore {
         Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{} holds other bytes", long.store_key)))
     }
 
+    /// Removes bytes to which no row points, and which are in the store under another key.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn remove(&self, store_key: &str) -> io::Result<()> {
+        self.durable.remove_lazily(&self.path(store_key))
+    }
+
     /// Where the bytes of a key are. Keys come from the catalog, never from a client.
     pub fn path(&self, store_key: &str) -> PathBuf {
         self.durable.root().join(store_key)

@@ -77,7 +77,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
 }
 
 /// Bytes that a connection reads ahead at most, which also bounds a request's headers.
-const CONNECTION_BYTES: usize = 64 * 1_024;
+const CONNECTION_BYTES: usize = 32 * 1_024;
 
 /// HTTP/1.1 only, which is all that stations and browsers need here, and every wait bounded.
 fn limited<A>(server: Server<SocketAddr, A>) -> Server<SocketAddr, A> {

@@ -1,23 +1,25 @@
 //! Small pictures for the gallery, made from the photos after their receipts, and made again where one is missing.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use fast_image_resize::images::Image;
+use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{PixelType, ResizeOptions, Resizer};
+use image::ExtendedColorType;
 use image::codecs::jpeg::JpegEncoder;
-use image::{DynamicImage, ExtendedColorType, GrayImage, ImageReader, RgbImage};
+use jpeg_decoder::{CodingProcess, Decoder, PixelFormat};
 use tide_durable::{Durable, IfExists};
-use tide_photo::jpeg::{Dimensions, JpegCheck, JpegError};
+use tide_photo::jpeg::MAX_PIXELS;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::ingest::UploadSlots;
 use crate::photo_store::PhotoStore;
 
 /// Longer side of a thumbnail in pixels: sharp at 240 CSS pixels on a screen with two pixels to one.
-const LONGER_SIDE_PX: u32 = 480;
+const LONGER_SIDE_PX: u16 = 480;
 
 /// JPEG quality; below it the water's texture turns to blocks.
 const QUALITY: u8 = 78;
@@ -28,13 +30,11 @@ const QUEUE_PHOTOS: usize = 1_024;
 /// How long uploads are let pass before the next thumbnail is thought of.
 const LET_PASS: Duration = Duration::from_millis(250);
 
-/// Photos held in memory for their thumbnails at the same time: a gallery page may ask for sixty at once.
-const MADE_AT_ONCE: usize = 4;
+/// Thumbnails made at the same time: a gallery page may ask for sixty at once, and a server may be one of two cores.
+const MADE_AT_ONCE: usize = 2;
 
-/// Pixels decoded at the same time, in millions. A picture takes three bytes of memory for each, a progressive one nine.
-const DECODED_MEGAPIXELS: u32 = 64;
-
-/// Largest progressive JPEG decoded, in pixels: no camera of a station makes any, and they cost three times the memory.
+/// Largest progressive JPEG decoded, in pixels: no camera of a station makes any. A sequential one is decoded at an eighth of
+/// its size, line by line; of a progressive one all coefficients are in memory, up to six bytes for each pixel.
 const MAX_PROGRESSIVE_PIXELS: u64 = 16_000_000;
 
 /// Makes and keeps thumbnails. Clones share the queue.
@@ -48,21 +48,24 @@ struct Makers {
     store: PhotoStore,
     durable: Durable,
     places: Arc<Semaphore>,
-    megapixels: Arc<Semaphore>,
+    progressive: Mutex<()>,
 }
 
 /// A photo of which there can be no thumbnail.
 #[derive(Debug, thiserror::Error)]
 pub enum ThumbnailError {
-    /// The photo's bytes are not what was taken in.
-    #[error("the photo is damaged")]
-    Damaged(#[from] JpegError),
     /// It would take more memory than it is worth.
-    #[error("the photo is a progressive JPEG of more than 16 megapixels")]
+    #[error("the photo has too many pixels for a thumbnail")]
     TooCostly,
+    /// Colours for print, or a depth that no camera of a station has.
+    #[error("the photo is neither in colour nor in grey with 8 bits")]
+    Format,
     /// The JPEG cannot be decoded.
     #[error("failed to decode the photo")]
-    Decode(#[from] image::ImageError),
+    Decode(#[from] jpeg_decoder::Error),
+    /// The thumbnail cannot be encoded.
+    #[error("failed to encode the thumbnail")]
+    Encode(#[from] image::ImageError),
     /// It cannot be made smaller.
     #[error("failed to scale the photo")]
     Resize(#[from] fast_image_resize::ResizeError),
@@ -75,9 +78,8 @@ impl Thumbnailer {
     /// Starts making thumbnails of photos in `store`, below the same data folder, while nobody uploads: a photo's receipt comes
     /// before anybody's thumbnail.
     pub fn start(store: PhotoStore, durable: Durable, uploads: UploadSlots) -> Self {
-        let [places, megapixels] =
-            [MADE_AT_ONCE, DECODED_MEGAPIXELS as usize].map(|permits| Arc::new(Semaphore::new(permits)));
-        let makers = Arc::new(Makers { store, durable, places, megapixels });
+        let places = Arc::new(Semaphore::new(MADE_AT_ONCE));
+        let makers = Arc::new(Makers { store, durable, places, progressive: Mutex::default() });
         let (waiting, mut queue) = mpsc::channel::<String>(QUEUE_PHOTOS);
         let thumbnailer = Self { makers, waiting };
         let makers = Arc::clone(&thumbnailer.makers);
@@ -116,94 +118,78 @@ impl Makers {
             return Ok(path);
         }
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(io::Error::other)?;
-        let bytes = tokio::fs::read(self.store.path(store_key)).await?;
-        let megapixels = Arc::clone(&self.megapixels).acquire_many_owned(cost(&bytes)?).await;
-        let makers = Arc::clone(self);
+        let (makers, photo) = (Arc::clone(self), self.store.path(store_key));
         let work = move || {
             // With the work, not with the request: a browser that scrolls on does not end the work.
-            let (_place, _megapixels) = (place, megapixels.map_err(io::Error::other)?);
-            makers.make(&bytes, &path).map(|()| path)
+            let _place = place;
+            makers.make(&photo, &path).map(|()| path)
         };
         tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
     }
 
-    fn make(&self, photo: &[u8], path: &Path) -> Result<(), ThumbnailError> {
-        let jpeg = thumbnail(photo)?;
+    fn make(&self, photo: &Path, path: &Path) -> Result<(), ThumbnailError> {
+        let jpeg = thumbnail(BufReader::new(File::open(photo)?), &self.progressive)?;
         self.durable.publish(path, &jpeg, IfExists::Replace)?;
         Ok(())
     }
 }
 
-/// What decoding a photo takes of [`DECODED_MEGAPIXELS`].
-fn cost(photo: &[u8]) -> Result<u32, ThumbnailError> {
-    let mut check = JpegCheck::default();
-    check.update(photo)?;
-    let is_progressive = check.is_progressive();
-    let Dimensions { width, height } = check.finish()?;
-    let pixels = u64::from(width) * u64::from(height);
-    if is_progressive && pixels > MAX_PROGRESSIVE_PIXELS {
-        return Err(ThumbnailError::TooCostly);
-    }
-    let weight = if is_progressive { 3 } else { 1 };
-    Ok(u32::try_from(pixels * weight / 1_000_000).unwrap_or(u32::MAX).clamp(1, DECODED_MEGAPIXELS))
-}
-
-/// The thumbnail of a JPEG: the whole picture, at most 480 pixels wide and high, never larger than the photo.
+/// The thumbnail of a JPEG: the whole picture, at most 480 pixels wide and high, never larger than the photo. Whoever makes one
+/// of a progressive JPEG waits for `progressive`, so that there is one such picture in memory.
 ///
 /// # Errors
 /// If the photo cannot be decoded.
-pub fn thumbnail(photo: &[u8]) -> Result<Vec<u8>, ThumbnailError> {
-    let mut reader = ImageReader::with_format(io::Cursor::new(photo), image::ImageFormat::Jpeg);
-    let mut limits = image::Limits::default();
-    limits.max_alloc = Some(tide_photo::jpeg::MAX_PIXELS * 4);
-    reader.limits(limits);
-    match reader.decode()? {
-        DynamicImage::ImageLuma8(grey) => scale(&grey, PixelType::U8, ExtendedColorType::L8),
-        other => scale_rgb(&other.into_rgb8()),
+pub fn thumbnail(photo: impl Read, progressive: &Mutex<()>) -> Result<Vec<u8>, ThumbnailError> {
+    let mut decoder = Decoder::new(photo);
+    decoder.read_info()?;
+    let info = decoder.info().ok_or(ThumbnailError::Format)?;
+    let pixels = u64::from(info.width) * u64::from(info.height);
+    let is_progressive = info.coding_process == CodingProcess::DctProgressive;
+    if pixels > if is_progressive { MAX_PROGRESSIVE_PIXELS } else { MAX_PIXELS } {
+        return Err(ThumbnailError::TooCostly);
     }
-}
-
-fn scale_rgb(picture: &RgbImage) -> Result<Vec<u8>, ThumbnailError> {
-    let (width, height) = fit(picture.width(), picture.height());
-    resize(picture.as_raw(), picture.dimensions(), (width, height), PixelType::U8x3, ExtendedColorType::Rgb8)
-}
-
-fn scale(picture: &GrayImage, pixel: PixelType, colour: ExtendedColorType) -> Result<Vec<u8>, ThumbnailError> {
-    let size = fit(picture.width(), picture.height());
-    resize(picture.as_raw(), picture.dimensions(), size, pixel, colour)
-}
-
-fn resize(
-    pixels: &[u8],
-    (width, height): (u32, u32),
-    (new_width, new_height): (u32, u32),
-    pixel: PixelType,
-    colour: ExtendedColorType,
-) -> Result<Vec<u8>, ThumbnailError> {
-    let source = fast_image_resize::images::ImageRef::new(width, height, pixels, pixel).map_err(io::Error::other)?;
-    let mut scaled = Image::new(new_width, new_height, pixel);
+    let (pixel, colour) = match info.pixel_format {
+        PixelFormat::L8 => (PixelType::U8, ExtendedColorType::L8),
+        PixelFormat::RGB24 => (PixelType::U8x3, ExtendedColorType::Rgb8),
+        PixelFormat::L16 | PixelFormat::CMYK32 => return Err(ThumbnailError::Format),
+    };
+    let (new_width, new_height) = fit(info.width, info.height);
+    // Nobody can leave nothing in a broken state.
+    let _alone = is_progressive.then(|| progressive.lock().unwrap_or_else(PoisonError::into_inner));
+    // Most of the way down while decoding, which costs a third of decoding it whole; the rest by a filter that keeps lines sharp.
+    let (width, height) = decoder.scale(new_width, new_height)?;
+    let picture = decoder.decode()?;
+    let source = ImageRef::new(width.into(), height.into(), &picture, pixel).map_err(io::Error::other)?;
+    let mut scaled = Image::new(new_width.into(), new_height.into(), pixel);
     Resizer::new().resize(&source, &mut scaled, &ResizeOptions::default())?;
     let mut jpeg = Vec::new();
-    JpegEncoder::new_with_quality(&mut jpeg, QUALITY).encode(scaled.buffer(), new_width, new_height, colour)?;
+    let mut encoder = JpegEncoder::new_with_quality(&mut jpeg, QUALITY);
+    encoder.encode(scaled.buffer(), new_width.into(), new_height.into(), colour)?;
     Ok(jpeg)
 }
 
-/// The size of a thumbnail.
-fn fit(width: u32, height: u32) -> (u32, u32) {
+/// The size of a thumbnail, in pixels.
+fn fit(width: u16, height: u16) -> (u16, u16) {
     let longer = width.max(height);
     if longer <= LONGER_SIDE_PX {
         return (width, height);
     }
-    let scaled = |side: u32| {
-        let side = u64::from(side) * u64::from(LONGER_SIDE_PX) / u64::from(longer);
-        u32::try_from(side).unwrap_or(LONGER_SIDE_PX).max(1)
+    let scaled = |side: u16| {
+        let side = u32::from(side) * u32::from(LONGER_SIDE_PX) / u32::from(longer);
+        u16::try_from(side).unwrap_or(LONGER_SIDE_PX).max(1)
     };
     (scaled(width), scaled(height))
 }
 
 #[cfg(test)]
 mod tests {
+    use image::DynamicImage;
+
     use super::*;
+
+    fn make(photo: &[u8]) -> Result<Vec<u8>, ThumbnailError> {
+        thumbnail(photo, &Mutex::default())
+    }
 
     fn jpeg(picture: &DynamicImage) -> Vec<u8> {
         let mut jpeg = Vec::new();
@@ -227,28 +213,38 @@ mod tests {
     #[test]
     fn colour_and_grey_photos_become_small() {
         for picture in [DynamicImage::new_rgb8(1_280, 720), DynamicImage::new_luma8(1_280, 720)] {
-            assert_eq!(size_of(&thumbnail(&jpeg(&picture)).unwrap()), (480, 270));
+            assert_eq!(size_of(&make(&jpeg(&picture)).unwrap()), (480, 270));
         }
     }
 
+    /// A JPEG whose header promises this much, and whose scan is next to nothing.
+    fn promise(marker: u8, width: u16, height: u16) -> Vec<u8> {
+        let (width, height) = (width.to_be_bytes(), height.to_be_bytes());
+        let frame = [0xFF, marker, 0, 11, 8, height[0], height[1], width[0], width[1], 1, 1, 0x11, 0];
+        let scan = [0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 63, 0, 0x12, 0xFF, 0xD9];
+        [&[0xFF, 0xD8], frame.as_slice(), &scan].concat()
+    }
+
     #[test]
-    fn a_picture_costs_its_pixels_and_a_large_progressive_one_is_not_decoded() {
-        let header = |marker: u8, width: u16, height: u16| {
-            let (width, height) = (width.to_be_bytes(), height.to_be_bytes());
-            let frame = [0xFF, marker, 0, 11, 8, height[0], height[1], width[0], width[1], 1, 1, 0x11, 0];
-            let scan = [0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 63, 0, 0x12, 0xFF, 0xD9];
-            [&[0xFF, 0xD8], frame.as_slice(), &scan].concat()
-        };
-        assert_eq!(cost(&header(0xC0, 4_056, 3_040)).unwrap(), 12);
-        assert_eq!(cost(&header(0xC0, 320, 240)).unwrap(), 1);
-        assert_eq!(cost(&header(0xC2, 4_056, 3_040)).unwrap(), 36);
-        assert!(matches!(cost(&header(0xC2, 10_000, 9_000)), Err(ThumbnailError::TooCostly)));
-        assert_eq!(cost(&header(0xC0, 10_000, 9_000)).unwrap(), DECODED_MEGAPIXELS, "alone");
+    fn hostile_dimensions_are_refused_before_any_memory_is_taken() {
+        let error = |jpeg: &[u8]| make(jpeg).unwrap_err();
+        assert!(matches!(error(&promise(0xC0, 65_535, 65_535)), ThumbnailError::TooCostly));
+        assert!(matches!(error(&promise(0xC2, 10_000, 9_000)), ThumbnailError::TooCostly));
     }
 
     #[test]
     fn bytes_that_only_look_like_a_jpeg_are_an_error() {
-        assert!(thumbnail(b"\xFF\xD8\xFF\xD9").is_err());
-        assert!(thumbnail(b"").is_err());
+        assert!(make(b"\xFF\xD8\xFF\xD9").is_err());
+        assert!(make(b"").is_err());
+    }
+
+    #[test]
+    fn a_scaled_decode_shows_the_same_picture() {
+        // Left half dark, right half light.
+        let picture = image::GrayImage::from_fn(2_000, 1_000, |x, _| image::Luma([if x < 1_000 { 20 } else { 220 }]));
+        let small = make(&jpeg(&DynamicImage::ImageLuma8(picture))).unwrap();
+        let small = image::load_from_memory(&small).unwrap().into_luma8();
+        assert!((15..25).contains(&small.get_pixel(100, 120).0[0]));
+        assert!((215..225).contains(&small.get_pixel(380, 120).0[0]));
     }
 }

@@ -248,11 +248,11 @@ impl Position {
 
 /// Records a photo, or finds the record that a repeat means.
 pub(super) async fn record(connection: &mut SqliteConnection, new: &NewPhoto) -> Result<Recorded, CatalogError> {
-    if let Some(recorded) = held(connection, new.station.id, &new.digest).await? {
-        return Ok(recorded);
+    if let Some(id) = insert(connection, new).await? {
+        return Ok(Recorded { id, received_at: new.received_at, is_new: true });
     }
-    let id = insert(connection, new).await?;
-    Ok(Recorded { id, received_at: new.received_at, is_new: true })
+    let recorded = held(connection, new.station.id, &new.digest).await?;
+    recorded.ok_or(CatalogError::Impossible("repeat"))
 }
 
 async fn held(
@@ -272,7 +272,8 @@ async fn held(
     .transpose()
 }
 
-pub(super) async fn insert(connection: &mut SqliteConnection, new: &NewPhoto) -> Result<i64, CatalogError> {
+/// The new row's number; `None` if the station's photo of that digest has its row. Imported photos always get one.
+pub(super) async fn insert(connection: &mut SqliteConnection, new: &NewPhoto) -> Result<Option<i64>, CatalogError> {
     let (manifest, client_timestamp) = match &new.origin {
         Origin::Manifest { sequence, boot_id, monotonic_us, camera } => {
             (Some((signed(*sequence)?, boot_id, signed(*monotonic_us)?, camera)), None)
@@ -283,7 +284,8 @@ pub(super) async fn insert(connection: &mut SqliteConnection, new: &NewPhoto) ->
         "insert into photo (station_id, digest, size_bytes, width, height, captured_at, clock_source, uncertainty_ms, \
          received_at, store_key, file_name, sequence, boot_id, monotonic_us, camera, client_timestamp, \
          is_imported) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) returning id",
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) \
+         on conflict (station_id, digest) where is_imported = 0 do nothing returning id",
     )
     .bind(new.station.id)
     .bind(new.digest.as_bytes().as_slice())
@@ -302,7 +304,7 @@ pub(super) async fn insert(connection: &mut SqliteConnection, new: &NewPhoto) ->
     .bind(manifest.map(|(.., camera)| camera))
     .bind(client_timestamp)
     .bind(matches!(new.origin, Origin::Imported(_)))
-    .fetch_one(connection)
+    .fetch_optional(connection)
     .await?;
     Ok(id)
 }

@@ -43,6 +43,9 @@ async fn store(app: &App, station: Station, request: Request) -> Result<(), Refu
     let (image, timestamp) = read_form(app, form).await?;
     let (image, timestamp) = image.zip(timestamp).ok_or_else(missing)?;
     let received_at = now();
+    if app.ingest.held(&station, image.digest).await?.is_some() {
+        return Ok(());
+    }
     let claim = app.ingest.claim(&station, image.digest)?;
     app.ingest.accept(claim, station, image, describe(timestamp, received_at), received_at).await?;
     Ok(())

@@ -10,7 +10,7 @@ use super::{IngestError, blocking};
 use crate::photo_store::{IncomingPhoto, PhotoStore};
 
 /// Bytes kept in memory before they are written: large enough that a trip to the disk is worth it, small enough for many at once.
-const PIECE_BYTES: usize = 128 * 1_024;
+const PIECE_BYTES: usize = 64 * 1_024;
 
 /// Bytes from which on a body counts as an upload. One that only trickles never gets so far, and keeps nobody out.
 const UPLOAD_BYTES: u64 = 8 * 1_024;
@@ -71,9 +71,15 @@ impl ImageBody {
         }
         self.check.update(bytes)?;
         self.hasher.update(bytes);
-        self.pending.extend_from_slice(bytes);
-        if self.pending.len() >= PIECE_BYTES {
-            self.write_pending().await?;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            // Never more than a piece, whatever the length of what came.
+            let (now, later) = rest.split_at(rest.len().min(PIECE_BYTES - self.pending.len()));
+            self.pending.extend_from_slice(now);
+            rest = later;
+            if self.pending.len() == PIECE_BYTES {
+                self.write_pending().await?;
+            }
         }
         Ok(())
     }

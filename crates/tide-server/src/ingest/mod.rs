@@ -136,7 +136,8 @@ impl Ingest {
     }
 
     /// Keeps and records a photo whose bytes are all here, to the end even if the client hangs up meanwhile: the claim is held
-    /// for as long as anything is written.
+    /// for as long as anything is written. A caller that has not asked whether the photo is [`Ingest::held`] makes a repeat
+    /// cost as much as a new photo.
     ///
     /// # Errors
     /// If disk or catalog refuse; nothing is promised then, and the station offers the photo again.
@@ -165,9 +166,6 @@ impl Ingest {
         now: CapturedAt,
     ) -> Result<Receipt, IngestError> {
         let (digest, size_bytes, dimensions) = (image.digest, image.size_bytes, image.dimensions);
-        if let Some(receipt) = self.held(&station, digest).await? {
-            return Ok(receipt);
-        }
         let (store, name, captured_at) = (self.store.clone(), station.name.clone(), description.captured_at);
         let names = blocking(move || store.keep(image.into_incoming(&store)?, &name, captured_at, &digest)).await?;
         let photo = NewPhoto {
@@ -183,8 +181,25 @@ impl Ingest {
             origin: description.origin,
         };
         let recorded = self.writer.record(photo).await?;
-        self.thumbnailer.prepare(names.store_key);
+        if recorded.is_new {
+            self.thumbnailer.prepare(names.store_key);
+        } else {
+            self.remove_copy(recorded.id, names.store_key).await;
+        }
         Ok(receipt(&station, digest, recorded))
+    }
+
+    /// Another request was faster with the same photo, after this one had asked for it. Should that one have said another time,
+    /// the same bytes are there twice, and the row points at the other ones.
+    async fn remove_copy(&self, id: i64, store_key: String) {
+        let listed = self.catalog.photo(id).await.ok().flatten();
+        if listed.is_some_and(|listed| listed.photo.store_key != store_key) {
+            let store = self.store.clone();
+            let key = store_key.clone();
+            if let Err(error) = blocking(move || store.remove(&key)).await {
+                tracing::warn!(store_key, error = &error as &dyn std::error::Error, "failed to remove a second copy");
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Each upload needs up to 128 KiB of memory.
+/// Each upload needs up to 256 KiB of memory, with its connection.
 const UPLOADS_AT_ONCE: usize = 192;
 
 /// Places for uploads. Clones share them.

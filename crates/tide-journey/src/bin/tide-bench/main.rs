@@ -1,0 +1,93 @@
+//! The server under load, beside what the same disk can do without it. Run it by `cargo xtask bench`, which builds for release.
+//!
+//! Ratios within one run count; absolute figures say more about the machine. All folders stay until the end: ext4 takes its time
+//! with the inodes of files that were deleted in the last seconds, and what one measurement removes would slow down the next.
+
+mod floor;
+mod ingest;
+mod limits;
+mod pages;
+mod thumbnails;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Parser, ValueEnum};
+use tempfile::TempDir;
+use tide_journey::TestServer;
+
+/// Measures the server.
+#[derive(Parser)]
+struct Arguments {
+    /// What to measure; everything if nothing is named.
+    #[arg(value_enum)]
+    what: Vec<What>,
+    /// Photos in each run of 200 KB photos; a tenth as many of 2 MB.
+    #[arg(long, default_value_t = 2_000)]
+    photos: u32,
+    /// Photos in the largest catalog.
+    #[arg(long, default_value_t = 1_000_000)]
+    rows: u32,
+    /// Folder on the disk to measure; the system's temporary folder by default.
+    #[arg(long)]
+    disk: Option<PathBuf>,
+}
+
+/// A part of the benchmark.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// Uploads of 200 KB and 2 MB by 1, 8 and 64 clients.
+    Ingest,
+    /// An idle server, bodies over the limit, a burst of clients.
+    Limits,
+    /// Thumbnails of 12 megapixel photos.
+    Thumbnails,
+    /// The gallery and the list at 100, 10,000 and 1,000,000 photos.
+    Pages,
+}
+
+/// What every measurement leaves for the end.
+struct Kept {
+    servers: Vec<TestServer>,
+    folders: Vec<TempDir>,
+}
+
+fn main() -> anyhow::Result<()> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let arguments = Arguments::parse();
+    if let Some(disk) = &arguments.disk {
+        // Every temporary folder of this program is made there.
+        tempfile::env::override_temp_dir(disk).ok().context("the temporary folder is set already")?;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let mut kept = Kept { servers: Vec::new(), folders: Vec::new() };
+    let is_wanted = |what| arguments.what.is_empty() || arguments.what.contains(&what);
+    if is_wanted(What::Ingest) {
+        ingest::measure(&runtime, arguments.photos, &mut kept)?;
+    }
+    if is_wanted(What::Limits) {
+        limits::measure(&runtime, &mut kept)?;
+    }
+    if is_wanted(What::Thumbnails) {
+        thumbnails::measure(&runtime, &mut kept)?;
+    }
+    if is_wanted(What::Pages) {
+        pages::measure(&runtime, arguments.rows, &mut kept)?;
+    }
+    Ok(())
+}
+
+/// Of waits in order, the one that so many percent do not exceed; in milliseconds.
+fn percentile_ms(sorted: &[Duration], percent: usize) -> f64 {
+    let index = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
+    ms(sorted.get(index).copied().unwrap_or_default())
+}
+
+fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1_000.0
+}
+
+fn mib(kib: u64) -> f64 {
+    kib as f64 / 1_024.0
+}
