@@ -1,6 +1,7 @@
 //! Fault tests: what a pier, a disk and a hostile stranger do to the server, done on purpose. The long forms run by
 //! `cargo xtask faults`, a short form of each among the journeys.
 
+mod fleet;
 mod kill_loop;
 
 use std::fmt;
