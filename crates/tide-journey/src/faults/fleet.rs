@@ -144,10 +144,11 @@ impl Fleet {
         ensure!(listed.len() == held.len(), "{} rows for {} photos", listed.len(), held.len());
         ensure!(ledger.acknowledged.is_subset(&held), "{}", lost(&ledger.acknowledged, &held));
         ensure!(held.is_subset(&ledger.begun), "photos are listed that nobody sent");
-        self.runtime.block_on(serves(&login, &listed))?;
-        let count = listed.len() as u64;
-        let clean = until("the check is clean", || Ok(server.expect_clean(count).is_ok()));
-        clean.or_else(|_| server.expect_clean(count))
+        until("the server has set aside what was left behind", || {
+            Ok(server.check()?["unlisted"].as_array().is_some_and(Vec::is_empty))
+        })?;
+        server.expect_clean(listed.len() as u64)?;
+        self.runtime.block_on(serves(&login, &listed))
     }
 
     /// Ends the clients.
