@@ -8,12 +8,14 @@ use rand::{RngExt, SeedableRng};
 
 use super::fleet::{Fleet, STATION};
 use super::{Fault, Plan, Seen};
+use crate::needs::Need;
 use crate::server::files_below;
 use crate::{TestServer, Upload};
 
 pub(super) const FAULT: Fault = Fault {
     number: "F1",
     name: "kill-loop",
+    need: Need::Nothing,
     about: "SIGKILL at random while 8 clients upload: every acknowledged photo is there once, byte for byte",
     long_rounds: 200,
     short_rounds: 5,
@@ -53,7 +55,7 @@ fn run(plan: Plan) -> anyhow::Result<Seen> {
         longest = longest.max(restart(&mut server, &fleet)?);
     }
     fleet.settle()?;
-    fleet.compare(&server)?;
+    fleet.compare(&server, usize::MAX)?;
     let is_long = plan.rounds >= FAULT.long_rounds && !cfg!(debug_assertions);
     ensure!(!is_long || longest <= LONGEST_RESTART, "a restart took {longest:?}");
     let aside = files_below(&server.data().join("photos/.unlisted")).map(|files| files.len()).unwrap_or_default();

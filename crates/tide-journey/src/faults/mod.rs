@@ -3,8 +3,11 @@
 
 mod fleet;
 mod kill_loop;
+mod power_cut;
 
 use std::fmt;
+
+use crate::needs::Need;
 
 /// How much of a fault to make, and which.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +24,8 @@ pub struct Fault {
     pub number: &'static str,
     /// What a person types.
     pub name: &'static str,
+    /// What it takes beside our own programs.
+    pub need: Need,
     /// What is done, and what must hold.
     pub about: &'static str,
     /// Rounds of the long form.
@@ -41,4 +46,4 @@ impl fmt::Display for Seen {
 }
 
 /// All of them.
-pub const FAULTS: [Fault; 1] = [kill_loop::FAULT];
+pub const FAULTS: [Fault; 2] = [kill_loop::FAULT, power_cut::FAULT];
