@@ -37,6 +37,9 @@ pub struct CheckOptions {
 pub struct Findings {
     /// Rows looked at.
     pub photos: u64,
+    /// What is wrong inside the catalog's own file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub catalog: Vec<String>,
     /// Rows whose bytes are not there.
     pub missing: Vec<String>,
     /// Rows whose bytes are others, or cannot be read.
@@ -51,7 +54,11 @@ pub struct Findings {
 impl Findings {
     /// Whether nothing is wrong.
     pub fn is_clean(&self) -> bool {
-        self.missing.is_empty() && self.damaged.is_empty() && self.unlisted.is_empty()
+        self.problems() == 0
+    }
+
+    fn problems(&self) -> usize {
+        [&self.catalog, &self.missing, &self.damaged, &self.unlisted].map(Vec::len).iter().sum()
     }
 }
 
@@ -79,7 +86,7 @@ pub async fn check(settings: &Settings, options: &CheckOptions) -> anyhow::Resul
 /// # Errors
 /// If either cannot be read.
 pub async fn examine(catalog: &Catalog, store: &PhotoStore, read: bool) -> anyhow::Result<Findings> {
-    let mut findings = Findings::default();
+    let mut findings = Findings { catalog: catalog.damage().await?, ..Findings::default() };
     let files = all_files(store, store.folder())?;
     let progress = progress_bar(catalog.photo_count().await?);
     let mut last_id = 0;
@@ -155,6 +162,9 @@ fn progress_bar(length: u64) -> ProgressBar {
 }
 
 fn print(findings: &Findings) {
+    for damage in &findings.catalog {
+        println!("the catalog's file is damaged, restore it from a backup: {damage}");
+    }
     for (keys, problem) in [
         (&findings.missing, "is in the catalog, but its bytes are missing"),
         (&findings.damaged, "cannot be read, or has other bytes than the catalog says"),
@@ -167,8 +177,7 @@ fn print(findings: &Findings) {
             println!("{key} {problem}");
         }
     }
-    let wrong = findings.missing.len() + findings.damaged.len() + findings.unlisted.len();
-    println!("{} photos checked, {wrong} problems", findings.photos);
+    println!("{} photos checked, {} problems", findings.photos, findings.problems());
 }
 
 fn print_set_aside(findings: &Findings, store: &PhotoStore) {

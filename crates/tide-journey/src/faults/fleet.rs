@@ -131,7 +131,7 @@ impl Fleet {
             }
             Ok(ledger.acknowledged.len() == ledger.begun.len())
         })
-        .with_context(|| format!("{:?}", self.ledger().put_off))
+        .with_context(|| format!("tries put off so far, by status: {:?}", self.ledger().put_off))
     }
 
     /// Fails unless the server has exactly the ledger's photos, each listed once, its check finds nothing wrong once what was

@@ -4,8 +4,9 @@
 //! what the kernel had written to the disk by then, and nothing of what was still on its way, as a disk does after a power cut.
 //! Server and clients go on with the copy.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use image::{GrayImage, Luma};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
+use tide_photo::Digest;
+use tide_photo::jpeg::JpegCheck;
 
 use super::fleet::{Fleet, STATION, listed};
 use super::{Fault, Plan, Seen};
@@ -65,10 +68,11 @@ fn run(plan: Plan) -> anyhow::Result<Seen> {
         std::thread::sleep(Duration::from_millis(random.random_range(INSTANT_MS)));
         in_the_middle += u32::from(fleet.under_way() > 0);
         server.kill()?;
+        let acknowledged = fleet.ledger().acknowledged;
         disk.cut_power()?;
         fleet.close();
         looking.abort();
-        disk.expect_no_empty_file()?;
+        disk.expect_intact(&acknowledged)?;
         server.restart()?;
         fleet.settle()?;
         fleet.compare(&server, SERVED)?;
@@ -78,7 +82,7 @@ fn run(plan: Plan) -> anyhow::Result<Seen> {
     let ledger = fleet.end();
     Ok(Seen(format!(
         "{} cuts, {in_the_middle} of them in the middle of uploads; {} photos acknowledged, all intact; {} retries, {} \
-         answered `already held`; {thumbnails} thumbnails, none empty; {aside} files set aside",
+         answered `already held`; {thumbnails} thumbnails, all whole; {aside} files set aside",
         plan.rounds,
         ledger.acknowledged.len(),
         ledger.retries,
@@ -152,7 +156,7 @@ impl Disk {
     }
 
     /// A file system writes when it pleases; a copy during which it did would be of no instant at all.
-    fn copy_of_one_instant(&self, copy: &std::path::Path) -> anyhow::Result<()> {
+    fn copy_of_one_instant(&self, copy: &Path) -> anyhow::Result<()> {
         let mount = self.mount.as_ref().context("the disk is not mounted")?;
         for _ in 0..COPIES {
             let before = mount.writes()?;
@@ -164,13 +168,26 @@ impl Disk {
         bail!("the disk is never quiet enough to be copied")
     }
 
-    /// A file of no length under its final name was renamed before its bytes were forced to the disk.
-    fn expect_no_empty_file(&self) -> anyhow::Result<()> {
-        let may_be_empty = |name: &str| name == "lock" || name.ends_with(".part") || name.ends_with("-wal");
-        for name in files_below(&self.data())? {
-            let length = fs::metadata(self.data().join(&name))?.len();
-            ensure!(length > 0 || may_be_empty(&name), "{name} is empty after cut {}", self.cuts);
+    /// Fails unless what the disk holds is all that was acknowledged, and nothing under its final name is a part. A file of no
+    /// length, say, was renamed before its bytes were forced to the disk.
+    fn expect_intact(&self, acknowledged: &BTreeSet<Digest>) -> anyhow::Result<()> {
+        let (mut intact, mut parts) = (BTreeSet::new(), Vec::new());
+        for name in files_below(&self.data())?.into_iter().filter(|name| name.ends_with(".jpg")) {
+            let bytes = fs::read(self.data().join(&name))?;
+            match JpegCheck::of(&bytes) {
+                Ok(_) => drop(intact.insert(Digest::of(&bytes))),
+                Err(_) => parts.push(format!("{name} ({} bytes)", bytes.len())),
+            }
         }
+        let lost = acknowledged.difference(&intact).count();
+        ensure!(
+            lost == 0 && parts.is_empty(),
+            "cut {}: {lost} of {} acknowledged photos are lost; {} files are no whole JPEG, the first is {:?}",
+            self.cuts,
+            acknowledged.len(),
+            parts.len(),
+            parts.first()
+        );
         Ok(())
     }
 }

@@ -97,8 +97,41 @@ impl Catalog {
         Ok(())
     }
 
+    /// What is wrong inside the catalog's own file; nothing, if it is whole.
+    ///
+    /// # Errors
+    /// If it cannot be read at all.
+    pub async fn damage(&self) -> Result<Vec<String>, CatalogError> {
+        let found: Vec<String> = sqlx::query_scalar("pragma integrity_check").fetch_all(&self.pool).await?;
+        Ok(found.into_iter().filter(|line| line != "ok").collect())
+    }
+
     /// Closes every connection, folding the write-ahead log into the file.
     pub async fn close(&self) {
         self.pool.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tide_photo::CapturedAt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn damage_to_the_file_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tide.db");
+        let catalog = Catalog::open(&file).await.unwrap();
+        assert_eq!(catalog.damage().await.unwrap(), Vec::<String>::new());
+        catalog.import_station(&"pier-3".parse().unwrap(), CapturedAt::EPOCH).await.unwrap();
+        catalog.close().await;
+
+        let mut bytes = std::fs::read(&file).unwrap();
+        let name = bytes.windows(6).rposition(|window| window == b"pier-3").unwrap();
+        // The table says another name than its index.
+        bytes[name] = b'P';
+        std::fs::write(&file, bytes).unwrap();
+        assert!(!Catalog::open(&file).await.unwrap().damage().await.unwrap().is_empty());
     }
 }
