@@ -13,6 +13,7 @@ mod writer;
 use std::path::Path;
 use std::time::Duration;
 
+use sqlx::Connection;
 use sqlx::error::DatabaseError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
@@ -82,7 +83,13 @@ impl Catalog {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
-        let pool = SqlitePoolOptions::new().max_connections(READERS).connect_with(options).await?;
+        // SQLite takes some transactions back by itself, when the disk is full for instance. To sqlx they are open still, and no
+        // other can begin on that connection: it is closed, and a new one takes its place.
+        let pool = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
+            .connect_with(options)
+            .await?;
         sqlx::migrate!("./migrations").run(&pool).await?;
         Ok(Self { pool })
     }
@@ -117,6 +124,19 @@ mod tests {
     use tide_photo::CapturedAt;
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_took_back_spoils_no_connection() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = Catalog::open(&folder.path().join("tide.db")).await.unwrap();
+        let mut transaction = catalog.pool.begin_with("begin immediate").await.unwrap();
+        // As SQLite does by itself when a commit finds the disk full.
+        sqlx::raw_sql("rollback").execute(&mut *transaction).await.unwrap();
+        assert!(transaction.commit().await.is_err());
+        for _ in 0..=READERS {
+            catalog.answers().await.unwrap();
+        }
+    }
 
     #[tokio::test]
     async fn damage_to_the_file_is_found() {
