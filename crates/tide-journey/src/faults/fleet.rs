@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use futures_util::{StreamExt, TryStreamExt, stream};
+use image::codecs::jpeg::JpegEncoder;
+use image::{GrayImage, Luma};
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, StatusCode};
 use tide_photo::Digest;
@@ -15,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::programs::until;
+use crate::upload::jpeg;
 use crate::{Login, TestServer, Upload};
 
 /// Clients of a fleet.
@@ -28,6 +31,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The station whose photos all clients bring.
 pub(super) const STATION: &str = "pier-3";
+
+/// Bytes of a [`picture`], without its own few thousand.
+const PICTURE_BYTES: usize = 20_000;
 
 /// Photo number N of the fleet.
 pub(super) type Photos = fn(u32) -> anyhow::Result<Upload>;
@@ -241,4 +247,18 @@ pub(super) async fn serves(login: &Login, photos: &[(Digest, String)]) -> anyhow
 pub(super) fn lost(acknowledged: &BTreeSet<Digest>, held: &BTreeSet<Digest>) -> String {
     let lost: Vec<&Digest> = acknowledged.difference(held).collect();
     format!("{} of {} acknowledged photos are lost, the first is {:?}", lost.len(), acknowledged.len(), lost.first())
+}
+
+/// A picture of which thumbnails can be made, made another one for each number by a comment in front.
+pub(super) fn picture(number: u32) -> anyhow::Result<Upload> {
+    static PICTURE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let picture = GrayImage::from_fn(640, 480, |x, y| Luma([((x * y) >> 7).to_le_bytes()[0]]));
+        let mut bytes = Vec::new();
+        // An encoder that writes to memory has nothing to fail at.
+        picture.write_with_encoder(JpegEncoder::new(&mut bytes)).map(|()| bytes).unwrap_or_default()
+    });
+    let noise = &jpeg(PICTURE_BYTES, u64::from(number))[25..];
+    let length = u16::try_from(noise.len() + 2)?.to_be_bytes();
+    let [start, rest] = [PICTURE.get(..2), PICTURE.get(2..)].map(Option::unwrap_or_default);
+    Upload::of(STATION, number, [start, &[0xFF, 0xFE], &length, noise, rest].concat())
 }

@@ -1,6 +1,7 @@
 //! Fault tests: what a pier, a disk and a hostile stranger do to the server, done on purpose. The long forms run by
 //! `cargo xtask faults`, a short form of each among the journeys.
 
+mod disk_full;
 mod fleet;
 mod kill_loop;
 mod power_cut;
@@ -46,4 +47,4 @@ impl fmt::Display for Seen {
 }
 
 /// All of them.
-pub const FAULTS: [Fault; 2] = [kill_loop::FAULT, power_cut::FAULT];
+pub const FAULTS: [Fault; 3] = [kill_loop::FAULT, power_cut::FAULT, disk_full::FAULT];

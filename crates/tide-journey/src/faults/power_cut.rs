@@ -7,25 +7,21 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use image::codecs::jpeg::JpegEncoder;
-use image::{GrayImage, Luma};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
 use tide_photo::Digest;
 use tide_photo::jpeg::JpegCheck;
 
-use super::fleet::{Fleet, STATION, listed};
+use super::fleet::{Fleet, listed, picture};
 use super::{Fault, Plan, Seen};
 use crate::mounts::{Mount, copy_image, make_ext4};
 use crate::needs::Need;
 use crate::server::files_below;
-use crate::upload::jpeg;
-use crate::{Login, TestServer, Upload};
+use crate::{Login, TestServer};
 
 pub(super) const FAULT: Fault = Fault {
     number: "F2",
@@ -43,9 +39,6 @@ const INSTANT_MS: std::ops::RangeInclusive<u64> = 30..=700;
 /// Size of the disk. What holds nothing takes no room on the real one.
 const DISK_BYTES: u64 = 1_024 * 1_024 * 1_024;
 
-/// Bytes of a photo, nearly.
-const SIZE: usize = 20_000;
-
 /// Photos at most, for each cut.
 const PHOTOS_PER_CUT: u32 = 200;
 
@@ -59,7 +52,7 @@ fn run(plan: Plan) -> anyhow::Result<Seen> {
     let mut random = StdRng::seed_from_u64(plan.seed);
     let mut disk = Disk::new()?;
     let mut server = TestServer::start_in(&disk.data(), &[("ADMIN_PASS", crate::server::PASSWORD)])?;
-    let fleet = Fleet::new(&server, photo, plan.rounds.saturating_mul(PHOTOS_PER_CUT))?;
+    let fleet = Fleet::new(&server, picture, plan.rounds.saturating_mul(PHOTOS_PER_CUT))?;
     let mut in_the_middle = 0;
     for _ in 0..plan.rounds {
         let login = fleet.runtime.block_on(server.log_in())?;
@@ -88,20 +81,6 @@ fn run(plan: Plan) -> anyhow::Result<Seen> {
         ledger.retries,
         ledger.already_held,
     )))
-}
-
-/// A picture of which thumbnails can be made, made another one for each number by a comment in front.
-fn photo(number: u32) -> anyhow::Result<Upload> {
-    static PICTURE: LazyLock<Vec<u8>> = LazyLock::new(|| {
-        let picture = GrayImage::from_fn(640, 480, |x, y| Luma([((x * y) >> 7).to_le_bytes()[0]]));
-        let mut bytes = Vec::new();
-        // An encoder that writes to memory has nothing to fail at.
-        picture.write_with_encoder(JpegEncoder::new(&mut bytes)).map(|()| bytes).unwrap_or_default()
-    });
-    let noise = &jpeg(SIZE, u64::from(number))[25..];
-    let length = u16::try_from(noise.len() + 2)?.to_be_bytes();
-    let [start, rest] = [PICTURE.get(..2), PICTURE.get(2..)].map(Option::unwrap_or_default);
-    Upload::of(STATION, number, [start, &[0xFF, 0xFE], &length, noise, rest].concat())
 }
 
 /// An operator who looks at the newest photos, so that thumbnails are made; until the power goes.
