@@ -33,7 +33,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) const STATION: &str = "pier-3";
 
 /// Bytes of a [`picture`], without its own few thousand.
-const PICTURE_BYTES: usize = 20_000;
+const PICTURE_BYTES: usize = 16_000;
 
 /// Photo number N of the fleet.
 pub(super) type Photos = fn(u32) -> anyhow::Result<Upload>;
@@ -66,7 +66,8 @@ pub(super) struct Ledger {
 }
 
 struct Shared {
-    gate: watch::Sender<Gate>,
+    /// Clients begin photos with numbers below this one. Those that they have begun they see through in any case.
+    gate: watch::Sender<u32>,
     ledger: Mutex<Ledger>,
     next: AtomicU32,
     under_way: AtomicUsize,
@@ -76,20 +77,12 @@ struct Shared {
     token: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Gate {
-    Open,
-    /// Each client sees its photo through, and begins no other.
-    Closed,
-    Ended,
-}
-
 impl Fleet {
     /// Eight clients in front of a closed gate, half of them with a new connection for each try.
     pub(super) fn new(server: &TestServer, photos: Photos, most_photos: u32) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let shared = Arc::new(Shared {
-            gate: watch::Sender::new(Gate::Closed),
+            gate: watch::Sender::new(0),
             ledger: Mutex::default(),
             next: AtomicU32::new(0),
             under_way: AtomicUsize::new(0),
@@ -109,12 +102,17 @@ impl Fleet {
 
     /// From now on clients begin new photos.
     pub(super) fn open(&self) {
-        self.shared.gate.send_replace(Gate::Open);
+        self.shared.gate.send_replace(self.shared.most_photos);
     }
 
-    /// From now on they see theirs through.
+    /// They begin so many more.
+    pub(super) fn open_for(&self, photos: u32) {
+        self.shared.gate.send_replace(self.shared.next.load(Ordering::SeqCst) + photos);
+    }
+
+    /// From now on they see theirs through, and begin no other.
     pub(super) fn close(&self) {
-        self.shared.gate.send_replace(Gate::Closed);
+        self.shared.gate.send_replace(0);
     }
 
     /// How many requests are waiting for an answer at this moment.
@@ -159,7 +157,6 @@ impl Fleet {
 
     /// Ends the clients.
     pub(super) fn end(self) -> Ledger {
-        self.shared.gate.send_replace(Gate::Ended);
         self.clients.iter().for_each(JoinHandle::abort);
         self.ledger()
     }
@@ -168,12 +165,10 @@ impl Fleet {
 impl Shared {
     async fn work(self: Arc<Self>, client: Client) {
         let mut gate = self.gate.subscribe();
-        loop {
-            let is_open = gate.wait_for(|gate| *gate != Gate::Closed).await.is_ok_and(|gate| *gate == Gate::Open);
-            let number = self.next.fetch_add(1, Ordering::Relaxed);
-            if !is_open || number >= self.most_photos {
-                return;
-            }
+        while gate.wait_for(|below| self.next.load(Ordering::SeqCst) < *below).await.is_ok() {
+            let below = *gate.borrow();
+            let next = |number| (number < below).then_some(number + 1);
+            let Ok(number) = self.next.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next) else { continue };
             if let Err(surprise) = self.see_through(&client, number).await {
                 return self.ledger().surprises.push(format!("photo {number}: {surprise:#}"));
             }
@@ -252,7 +247,7 @@ pub(super) fn lost(acknowledged: &BTreeSet<Digest>, held: &BTreeSet<Digest>) -> 
 /// A picture of which thumbnails can be made, made another one for each number by a comment in front.
 pub(super) fn picture(number: u32) -> anyhow::Result<Upload> {
     static PICTURE: LazyLock<Vec<u8>> = LazyLock::new(|| {
-        let picture = GrayImage::from_fn(640, 480, |x, y| Luma([((x * y) >> 7).to_le_bytes()[0]]));
+        let picture = GrayImage::from_fn(320, 240, |x, y| Luma([((x + y) >> 2).to_le_bytes()[0]]));
         let mut bytes = Vec::new();
         // An encoder that writes to memory has nothing to fail at.
         picture.write_with_encoder(JpegEncoder::new(&mut bytes)).map(|()| bytes).unwrap_or_default()
