@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use reqwest::StatusCode;
+use reqwest::header::{CACHE_CONTROL, CONTENT_TYPE};
 use tempfile::TempDir;
 
 use super::fleet::{Fleet, Ledger, listed, picture, serves};
@@ -27,12 +28,6 @@ pub(super) const FAULT: Fault = Fault {
     run,
 };
 
-/// Size of the small disk.
-const DISK_BYTES: u64 = 3 * 1_024 * 1_024;
-
-/// Photos before each filling, and photos that find the disk full.
-const PHOTOS: u32 = 8;
-
 /// Tries that are put off before the disk is freed.
 const PUT_OFF: u64 = 60;
 
@@ -41,26 +36,54 @@ const BACK: Duration = Duration::from_secs(10);
 
 /// What has a small disk of its own.
 struct Place {
+    name: &'static str,
     folder: &'static str,
+    disk_bytes: u64,
     /// Free bytes below which the server takes no photo by itself.
     min_free_bytes: &'static str,
     /// What is left free when the disk is called full.
     left_bytes: u64,
-    /// Whether photos can still be taken in.
+    /// Photos before each filling.
+    before: u32,
+    /// Photos that may be begun on the full disk.
+    during: u32,
+    /// Whether they can all be taken in.
     takes_photos: bool,
 }
 
-const PLACES: [Place; 4] = [
-    Place { folder: "photos", min_free_bytes: "0", left_bytes: 0, takes_photos: false },
-    Place { folder: "photos", min_free_bytes: "1000000", left_bytes: 500_000, takes_photos: false },
-    Place { folder: "catalog", min_free_bytes: "0", left_bytes: 0, takes_photos: false },
-    Place { folder: "thumbnails", min_free_bytes: "0", left_bytes: 0, takes_photos: true },
+/// A disk of 3 MB for photos, without the server's own guard.
+const PHOTOS: Place = Place {
+    name: "photos",
+    folder: "photos",
+    disk_bytes: 3 * 1_024 * 1_024,
+    min_free_bytes: "0",
+    left_bytes: 0,
+    before: 8,
+    during: 8,
+    takes_photos: false,
+};
+
+const PLACES: [Place; 5] = [
+    PHOTOS,
+    Place { name: "photos, guarded", min_free_bytes: "1000000", left_bytes: 500_000, ..PHOTOS },
+    // Its log cannot grow.
+    Place { name: "catalog", folder: "catalog", ..PHOTOS },
+    // Its log has had its full length of 4 MB, and is written from its beginning again; the table's file cannot grow.
+    Place {
+        name: "catalog, later",
+        folder: "catalog",
+        disk_bytes: 12 * 1_024 * 1_024,
+        before: 250,
+        during: 2_000,
+        ..PHOTOS
+    },
+    Place { name: "thumbnails", folder: "thumbnails", takes_photos: true, ..PHOTOS },
 ];
 
 fn run(plan: Plan) -> anyhow::Result<Seen> {
     let seen: Vec<String> = PLACES
         .iter()
-        .map(|place| place.fill_and_free(plan.rounds).with_context(|| format!("the disk of {} was full", place.folder)))
+        .map(|place| place.fill_and_free(plan.rounds).with_context(|| format!("the disk of {} was full", place.name)))
         .collect::<anyhow::Result<_>>()?;
     Ok(Seen(seen.join("; ")))
 }
@@ -71,14 +94,14 @@ impl Place {
         let data = folder.path().join("data");
         let at = data.join(self.folder);
         fs::create_dir_all(&at)?;
-        let disk = SmallDisk { mount: Mount::tmpfs(&at, DISK_BYTES)? };
+        let disk = SmallDisk { mount: Mount::tmpfs(&at, self.disk_bytes)? };
         let settings = [("ADMIN_PASS", PASSWORD), ("TIDE_MIN_FREE_BYTES", self.min_free_bytes)];
         let server = TestServer::start_in(&data, &settings)?;
         let fleet = Fleet::new(&server, picture, u32::MAX)?;
         let login = fleet.runtime.block_on(server.log_in())?;
         let mut longest = Duration::ZERO;
         for _ in 0..rounds {
-            more_photos(&fleet)?;
+            more_photos(&fleet, self.before)?;
             let old = fleet.runtime.block_on(listed(&login))?;
             disk.fill(self.left_bytes)?;
             self.upload_in_vain(&fleet)?;
@@ -94,8 +117,9 @@ impl Place {
             until("no file is left of an upload that the disk refused", || Ok(self::parts(&server)? == 0))?;
         }
         fleet.compare(&server, usize::MAX)?;
+        fleet.runtime.block_on(expect_thumbnails(&login))?;
         let Ledger { acknowledged, put_off, .. } = fleet.end();
-        let (name, photos) = (self.folder, acknowledged.len());
+        let (name, photos) = (self.name, acknowledged.len());
         Ok(format!(
             "{name}: {photos} photos, all held; put off {put_off:?}; accepted again after {} ms",
             longest.as_millis()
@@ -105,14 +129,14 @@ impl Place {
     /// Clients upload until enough tries were put off, or enough photos taken where that is possible.
     fn upload_in_vain(&self, fleet: &Fleet) -> anyhow::Result<()> {
         if self.takes_photos {
-            return more_photos(fleet);
+            return more_photos(fleet, self.during);
         }
         let before: u64 = fleet.ledger().put_off.values().sum();
-        fleet.open_for(PHOTOS);
+        fleet.open_for(self.during);
         until("the server puts photos off", || Ok(fleet.ledger().put_off.values().sum::<u64>() >= before + PUT_OFF))
     }
 
-    /// What must go on while the disk is full.
+    /// What must go on while the disk is full: pages, old photos, and logins where the catalog has room for them.
     async fn expect_service(
         &self,
         server: &TestServer,
@@ -126,6 +150,11 @@ impl Place {
             let status = login.get(page).await?.status();
             ensure!(status.is_success() || status.is_redirection(), "{page} answers {status}");
         }
+        let thumbnail = login.get(&format!("/thumbnails/{id}")).await?;
+        if self.folder == "thumbnails" {
+            let kept = thumbnail.headers().get(CACHE_CONTROL);
+            ensure!(kept.is_some_and(|kept| kept == "no-store"), "a missing thumbnail is kept by browsers: {kept:?}");
+        }
         let form = format!("username=admin&password={}", PASSWORD.replace(' ', "+"));
         let request = server.client()?.post(format!("{}/login", server.url())).body(form);
         let status = request.header("content-type", "application/x-www-form-urlencoded").send().await?.status();
@@ -135,10 +164,25 @@ impl Place {
     }
 }
 
+/// With room for them, there are thumbnails of the photos that came while there was none.
+async fn expect_thumbnails(login: &Login) -> anyhow::Result<()> {
+    let photos: Vec<serde_json::Value> = login.get("/photos?limit=20").await?.json().await?;
+    for photo in photos {
+        let answer = login.get(&format!("/thumbnails/{}", photo["id"])).await?;
+        let kind = answer.headers().get(CONTENT_TYPE).cloned();
+        ensure!(
+            kind.as_ref().is_some_and(|kind| kind == "image/jpeg"),
+            "photo {} has no thumbnail: {kind:?}",
+            photo["id"]
+        );
+    }
+    Ok(())
+}
+
 /// Lets the clients bring some more photos, and see them through.
-fn more_photos(fleet: &Fleet) -> anyhow::Result<()> {
-    let wanted = fleet.ledger().acknowledged.len() + PHOTOS as usize;
-    fleet.open_for(PHOTOS);
+fn more_photos(fleet: &Fleet, photos: u32) -> anyhow::Result<()> {
+    let wanted = fleet.ledger().acknowledged.len() + photos as usize;
+    fleet.open_for(photos);
     until("some photos are held", || Ok(fleet.ledger().acknowledged.len() >= wanted))
 }
 
