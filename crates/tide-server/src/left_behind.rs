@@ -32,12 +32,17 @@ pub struct Swept {
 /// Sweeps, and tells the log what came of it.
 pub async fn sweep_and_tell(store: PhotoStore, catalog: Catalog) {
     let folder = store.aside_folder();
-    match sweep(&store, &catalog).await {
-        Ok(Swept { set_aside: 0, put_back: 0 }) => tracing::debug!("all bytes in the photo store have their rows"),
-        Ok(Swept { set_aside, put_back }) => {
-            tracing::warn!(set_aside, put_back, folder = %folder.display(), "moved bytes that had no row, or have one again");
+    let Swept { set_aside, put_back } = match sweep(&store, &catalog).await {
+        Ok(swept) => swept,
+        Err(error) => {
+            return tracing::error!("failed to look for bytes without a row; the next start tries again: {error:#}");
         }
-        Err(error) => tracing::error!("failed to look for bytes without a row; the next start tries again: {error:#}"),
+    };
+    if set_aside > 0 {
+        tracing::warn!(files = set_aside, folder = %folder.display(), "set aside what interrupted uploads left without a row");
+    }
+    if put_back > 0 {
+        tracing::warn!(files = put_back, "put photos back that were set aside while another catalog was in use");
     }
 }
 
