@@ -129,6 +129,19 @@ impl Durable {
         self.sync_folder(parent_of(to)?)
     }
 
+    /// Moves a published file to another folder (created if need be) of the same file system, for good. The disk makes the
+    /// rename whole or not at all, as every file system with a journal does.
+    ///
+    /// # Errors
+    /// As [`Durable::rename`]; or if the name is taken and `if_exists` refuses.
+    pub fn move_to(&self, from: &Path, to: &Path, if_exists: IfExists) -> io::Result<()> {
+        let folder = parent_of(to)?;
+        self.in_folder(folder, || self.disk.rename(from, to, if_exists))?;
+        // The new name first: the file must not be without one.
+        self.disk.sync_folder(folder)?;
+        self.disk.sync_folder(parent_of(from)?)
+    }
+
     /// Removes a file for good.
     ///
     /// # Errors

@@ -125,6 +125,29 @@ fn an_existing_file_is_settled_by_the_next_process() {
 }
 
 #[test]
+fn a_moved_file_keeps_exactly_its_new_name() {
+    let [from, to] = ["photos/one.jpg", "aside/photos/one.jpg"].map(|name| Path::new(ROOT).join(name));
+    let moved = |disk: CrashDisk| {
+        let durable = Durable::on(Arc::new(disk.clone()), Path::new(ROOT));
+        durable.publish(&from, b"photo", IfExists::Refuse).unwrap();
+        let before = disk.syncs();
+        durable.move_to(&from, &to, IfExists::Refuse).unwrap();
+        (disk, before)
+    };
+    let is_there = |disk: &CrashDisk| {
+        Outcome::all().all(|outcome| {
+            let files = disk.after_power_cut(outcome).files();
+            files.get(&to).is_some_and(|bytes| bytes == b"photo") && !files.contains_key(&from)
+        })
+    };
+    let (whole, before) = moved(empty_disk());
+    assert!(is_there(&whole));
+    for sync in before..whole.syncs() {
+        assert!(!is_there(&moved(empty_disk().skip_sync(sync)).0), "leaving out sync {sync} is not noticed");
+    }
+}
+
+#[test]
 fn every_folder_above_the_root_is_forced_to_the_disk() {
     let root = Path::new("/srv/tide/data");
     let disk = CrashDisk::with_folder(Path::new("/srv"));

@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail};
 use libtest_mimic::{Failed, Trial};
 
+use crate::mounts;
+
 /// Something that may be absent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
@@ -20,6 +22,10 @@ pub enum Need {
     Browser,
     /// A Python with the `requests` library.
     PythonRequests,
+    /// The right to mount disks in memory.
+    Mounts,
+    /// The right to mount image files, and a kernel that can.
+    LoopDevice,
 }
 
 impl Need {
@@ -31,6 +37,8 @@ impl Need {
             Self::Program(name) => answers(name, &["--version"]),
             Self::Browser => answers("chromium", &["--version"]) && answers("chromedriver", &["--version"]),
             Self::PythonRequests => python().is_ok(),
+            Self::Mounts => mounts::may_mount(false).is_ok(),
+            Self::LoopDevice => mounts::may_mount(true).is_ok(),
         }
     }
 }

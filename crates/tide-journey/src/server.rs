@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 use reqwest::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
-use reqwest::{Client, Response};
+use reqwest::{Client, ClientBuilder, Response};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -19,6 +19,7 @@ pub const PASSWORD: &str = "a password for tests";
 /// A server that is running, or was.
 pub struct TestServer {
     folder: TempDir,
+    data: PathBuf,
     port: u16,
     settings: Vec<(String, String)>,
     running: Option<Running>,
@@ -44,9 +45,23 @@ impl TestServer {
     /// # Errors
     /// If it does not start.
     pub fn start_with(settings: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let folder = TempDir::with_prefix("tide-server-")?;
+        let data = folder.path().join("data");
+        Self::start_on(folder, data, settings)
+    }
+
+    /// Starts a server whose data folder is somebody else's: a disk of its own, for instance.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start_in(data: &Path, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::start_on(TempDir::with_prefix("tide-server-")?, data.to_owned(), settings)
+    }
+
+    fn start_on(folder: TempDir, data: PathBuf, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let mut server = Self { folder: TempDir::with_prefix("tide-server-")?, port, settings, running: None };
+        let mut server = Self { folder, data, port, settings, running: None };
         server.restart()?;
         Ok(server)
     }
@@ -163,7 +178,7 @@ impl TestServer {
 
     /// Its data folder.
     pub fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.data.clone()
     }
 
     /// Its own certificate.
@@ -227,10 +242,17 @@ impl TestServer {
         self.client_with(HeaderMap::new())
     }
 
-    fn client_with(&self, headers: HeaderMap) -> anyhow::Result<Client> {
+    /// The same, to be made up further.
+    ///
+    /// # Errors
+    /// If the certificate cannot be read.
+    pub fn client_builder(&self) -> anyhow::Result<ClientBuilder> {
         let certificate = reqwest::Certificate::from_pem(&fs::read(self.certificate())?)?;
-        let builder = Client::builder().tls_certs_only([certificate]).default_headers(headers);
-        Ok(builder.redirect(reqwest::redirect::Policy::none()).build()?)
+        Ok(Client::builder().tls_certs_only([certificate]).redirect(reqwest::redirect::Policy::none()))
+    }
+
+    fn client_with(&self, headers: HeaderMap) -> anyhow::Result<Client> {
+        Ok(self.client_builder()?.default_headers(headers).build()?)
     }
 
     /// Logs the first operator in.

@@ -1,16 +1,14 @@
 //! `tide-server check`: every row of the catalog has its intact bytes, and all bytes have their row.
 
-use std::collections::VecDeque;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use tide_durable::PART_SUFFIX;
 
 use crate::catalog::{Catalog, PhotoRecord};
 use crate::config::Settings;
@@ -39,18 +37,28 @@ pub struct CheckOptions {
 pub struct Findings {
     /// Rows looked at.
     pub photos: u64,
+    /// What is wrong inside the catalog's own file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub catalog: Vec<String>,
     /// Rows whose bytes are not there.
     pub missing: Vec<String>,
     /// Rows whose bytes are others, or cannot be read.
     pub damaged: Vec<String>,
     /// Bytes without a row: an upload was interrupted before its receipt. A station offers its photo again.
     pub unlisted: Vec<String>,
+    /// Files that earlier starts have set aside because they had no row. They are no problem of the store.
+    #[serde(skip)]
+    pub set_aside: usize,
 }
 
 impl Findings {
     /// Whether nothing is wrong.
     pub fn is_clean(&self) -> bool {
-        self.missing.is_empty() && self.damaged.is_empty() && self.unlisted.is_empty()
+        self.problems() == 0
+    }
+
+    fn problems(&self) -> usize {
+        [&self.catalog, &self.missing, &self.damaged, &self.unlisted].map(Vec::len).iter().sum()
     }
 }
 
@@ -68,6 +76,7 @@ pub async fn check(settings: &Settings, options: &CheckOptions) -> anyhow::Resul
         println!("{}", serde_json::to_string_pretty(&findings)?);
     } else {
         print(&findings);
+        print_set_aside(&findings, &store);
     }
     Ok(if findings.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -77,9 +86,9 @@ pub async fn check(settings: &Settings, options: &CheckOptions) -> anyhow::Resul
 /// # Errors
 /// If either cannot be read.
 pub async fn examine(catalog: &Catalog, store: &PhotoStore, read: bool) -> anyhow::Result<Findings> {
-    let mut findings = Findings::default();
-    let files = all_files(&store.folder())?;
-    let progress = progress_bar(catalog.photo_count().await? + files.len() as u64);
+    let mut findings = Findings { catalog: catalog.damage().await?, ..Findings::default() };
+    let files = all_files(store, store.folder())?;
+    let progress = progress_bar(catalog.photo_count().await?);
     let mut last_id = 0;
     loop {
         let rows = catalog.photos_after(last_id, CHUNK_PHOTOS).await?;
@@ -90,25 +99,27 @@ pub async fn examine(catalog: &Catalog, store: &PhotoStore, read: bool) -> anyho
             progress.inc(1);
         }
     }
-    let mut unlisted = Vec::new();
-    for file in files {
-        let key = store.key_of(&file);
-        if !catalog.knows_store_key(&key).await? {
-            unlisted.push(key);
-        }
-        progress.inc(1);
-    }
+    let unlisted = without_row(catalog, store, &files).await?;
     progress.finish_and_clear();
     if !unlisted.is_empty() {
-        // An upload that the running server was just taking in has its row by now.
+        // An upload that the running server was just taking in has its row by now, and bytes that were left behind are set aside.
         tokio::time::sleep(SETTLING).await;
     }
-    for key in unlisted {
-        if !catalog.knows_store_key(&key).await? {
-            findings.unlisted.push(key);
-        }
-    }
+    let unlisted = without_row(catalog, store, &unlisted).await?;
+    findings.unlisted = unlisted.iter().filter(|file| file.exists()).map(|file| store.key_of(file)).collect();
+    findings.set_aside = all_files(store, store.aside_folder())?.len();
     Ok(findings)
+}
+
+/// Those of the files that no row points at.
+async fn without_row(catalog: &Catalog, store: &PhotoStore, files: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut without = Vec::new();
+    for files in files.chunks(CHUNK_PHOTOS as usize) {
+        let keys: Vec<_> = files.iter().map(|file| store.key_of(file)).collect();
+        let known = catalog.known_store_keys(&keys).await?;
+        without.extend(files.iter().zip(keys).filter(|(_, key)| !known.contains(key)).map(|(file, _)| file.clone()));
+    }
+    Ok(without)
 }
 
 fn examine_row(row: &PhotoRecord, store: &PhotoStore, read: bool, findings: &mut Findings) {
@@ -130,23 +141,14 @@ fn examine_row(row: &PhotoRecord, store: &PhotoStore, read: bool, findings: &mut
     }
 }
 
-/// Every file below a folder.
-fn all_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+/// Every file of the store below a folder.
+fn all_files(store: &PhotoStore, folder: PathBuf) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    let mut folders = VecDeque::from([folder.to_owned()]);
-    while let Some(folder) = folders.pop_front() {
-        let entries = match fs::read_dir(&folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            entries => entries?,
-        };
-        for entry in entries {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                folders.push_back(entry.path());
-            } else if !entry.file_name().to_string_lossy().ends_with(PART_SUFFIX) {
-                files.push(entry.path());
-            }
-        }
+    let mut folders = vec![folder];
+    while let Some(folder) = folders.pop() {
+        let mut listing = store.list(&folder)?;
+        files.append(&mut listing.files);
+        folders.append(&mut listing.folders);
     }
     Ok(files)
 }
@@ -160,6 +162,9 @@ fn progress_bar(length: u64) -> ProgressBar {
 }
 
 fn print(findings: &Findings) {
+    for damage in &findings.catalog {
+        println!("the catalog's file is damaged, restore it from a backup: {damage}");
+    }
     for (keys, problem) in [
         (&findings.missing, "is in the catalog, but its bytes are missing"),
         (&findings.damaged, "cannot be read, or has other bytes than the catalog says"),
@@ -172,6 +177,17 @@ fn print(findings: &Findings) {
             println!("{key} {problem}");
         }
     }
-    let wrong = findings.missing.len() + findings.damaged.len() + findings.unlisted.len();
-    println!("{} photos checked, {wrong} problems", findings.photos);
+    println!("{} photos checked, {} problems", findings.photos, findings.problems());
+}
+
+fn print_set_aside(findings: &Findings, store: &PhotoStore) {
+    if findings.set_aside > 0 {
+        let folder = store.aside_folder();
+        println!(
+            "{} files without a row lie in {}, where a start of the server has put them; look at them, and remove those \
+             that nobody needs",
+            findings.set_aside,
+            folder.display()
+        );
+    }
 }

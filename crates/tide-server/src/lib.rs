@@ -15,6 +15,7 @@ pub mod first_start;
 pub mod handlers;
 pub mod import;
 pub mod ingest;
+pub mod left_behind;
 pub mod login;
 pub mod passwords;
 pub mod photo_store;

@@ -5,14 +5,32 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use tide_durable::{Draft, Durable, IfExists};
+use tide_durable::{Draft, Durable, IfExists, PART_SUFFIX};
 use tide_photo::{CapturedAt, Digest, Hasher, StationName};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Photos of one server. Clones share the folder.
 #[derive(Clone)]
 pub struct PhotoStore {
     durable: Durable,
+    keepers: Arc<RwLock<()>>,
+}
+
+/// While this lives, a photo's bytes may be in the store without their row.
+pub type Keeping<'a> = RwLockReadGuard<'a, ()>;
+
+/// While this lives, no [`Keeping`] does: bytes without a row were left behind.
+pub type NobodyKeeping<'a> = RwLockWriteGuard<'a, ()>;
+
+/// What lies in one folder of the store.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Photos, and whatever else is no folder; uploads that are not whole yet are left out.
+    pub files: Vec<PathBuf>,
+    /// Folders below.
+    pub folders: Vec<PathBuf>,
 }
 
 /// Where a photo is kept, and the name under which `/uploads` serves it.
@@ -48,7 +66,7 @@ impl PhotoStore {
     /// # Errors
     /// If the folder cannot be used.
     pub fn open(durable: Durable) -> io::Result<Self> {
-        let store = Self { durable };
+        let store = Self::look(durable);
         store.durable.ensure_folder(&store.folder())?;
         let swept = store.durable.sweep(&store.incoming_folder())?;
         if swept > 0 {
@@ -62,7 +80,7 @@ impl PhotoStore {
 
     /// The store of a data folder that a running server may be using, for looking only.
     pub fn look(durable: Durable) -> Self {
-        Self { durable }
+        Self { durable, keepers: Arc::default() }
     }
 
     /// Begins to take in a photo.
@@ -71,6 +89,16 @@ impl PhotoStore {
     /// If the disk refuses.
     pub fn receive(&self) -> io::Result<IncomingPhoto> {
         Ok(IncomingPhoto { draft: self.durable.draft(&self.incoming_folder())? })
+    }
+
+    /// To be had before [`PhotoStore::keep`] and until the photo's row is committed.
+    pub async fn keeping(&self) -> Keeping<'_> {
+        self.keepers.read().await
+    }
+
+    /// To be had by who takes bytes without a row for left behind. Uploads wait meanwhile.
+    pub async fn nobody_keeping(&self) -> NobodyKeeping<'_> {
+        self.keepers.write().await
     }
 
     /// Keeps a photo durably, under names of its own. The caller makes sure that no other call is keeping the same photo.
@@ -121,6 +149,63 @@ impl PhotoStore {
         self.durable.root().join("photos")
     }
 
+    /// The folder of bytes that were found without a row: on the same file system, under the same path.
+    pub fn aside_folder(&self) -> PathBuf {
+        self.folder().join(".unlisted")
+    }
+
+    /// What lies in a folder of the store, nothing if it does not exist. At the top, folders of the server's own (and other
+    /// hidden ones) and of the file system's are left out: none of these names is a station's.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn list(&self, folder: &Path) -> io::Result<Listing> {
+        let is_top = folder == self.folder();
+        let mut listing = Listing::default();
+        for entry in self.durable.list(folder)? {
+            let (name, path) = (entry.name.to_string_lossy(), folder.join(&entry.name));
+            match entry.is_folder {
+                true if is_top && (name.starts_with('.') || name == "lost+found") => (),
+                true => listing.folders.push(path),
+                false if name.ends_with(PART_SUFFIX) => (),
+                false => listing.files.push(path),
+            }
+        }
+        Ok(listing)
+    }
+
+    /// Moves bytes out of the store, under their old path in [`PhotoStore::aside_folder`]; returns where they are. Another file
+    /// of that name there stays too. The caller holds [`NobodyKeeping`].
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn set_aside(&self, file: &Path) -> io::Result<PathBuf> {
+        self.durable.settle(file)?;
+        let below = file.strip_prefix(self.folder()).map_err(io::Error::other)?;
+        let place = self.aside_folder().join(below);
+        let numbered = (2_u32..).map(|number| place.with_added_extension(number.to_string()));
+        for to in std::iter::once(place.clone()).chain(numbered) {
+            let if_exists = match digest_of_file(&to) {
+                // The same photo, left behind once more.
+                Ok(found) if found == digest_of_file(file)? => IfExists::Replace,
+                Ok(_) => continue,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => IfExists::Refuse,
+                Err(error) => return Err(error),
+            };
+            return self.durable.move_to(file, &to, if_exists).map(|()| to);
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// Moves bytes that were set aside into the store again. The caller holds [`NobodyKeeping`].
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`] if there is something in their place.
+    pub fn put_back(&self, file: &Path) -> io::Result<()> {
+        let below = file.strip_prefix(self.aside_folder()).map_err(io::Error::other)?;
+        self.durable.move_to(file, &self.folder().join(below), IfExists::Refuse)
+    }
+
     /// The key of a file below [`PhotoStore::folder`].
     pub fn key_of(&self, file: &Path) -> String {
         let below = file.strip_prefix(self.durable.root()).unwrap_or(file);
@@ -156,6 +241,14 @@ pub fn digest_of_file(path: &Path) -> io::Result<Digest> {
             0 => return Ok(hasher.finish()),
             length => hasher.update(&piece[..length]),
         }
+    }
+}
+
+#[cfg(test)]
+impl PhotoStore {
+    /// Whether nobody waits for [`NobodyKeeping`]; who does keeps new readers out.
+    pub(crate) fn nobody_waits_for_keepers(&self) -> bool {
+        self.keepers.try_read().is_ok()
     }
 }
 

@@ -24,7 +24,7 @@ use crate::ingest::{Ingest, UploadSlots};
 use crate::passwords::Passwords;
 use crate::photo_store::PhotoStore;
 use crate::thumbnails::Thumbnailer;
-use crate::{certificate, data_folder, first_start, router};
+use crate::{certificate, data_folder, first_start, left_behind, router};
 
 /// How long requests under way may take to end after the server was told to stop.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -45,6 +45,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     let _alone = claim(&durable)?;
     let catalog = open_catalog(&durable).await?;
     let app = build(&settings, durable.clone(), catalog.clone()).await?;
+    let store = app.store.clone();
     let service = router::router(app, settings.hsts_days).into_make_service_with_connect_info::<SocketAddr>();
 
     // Before anybody can connect: whoever is answered at all is answered rightly.
@@ -62,6 +63,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     let doorkeeper = Doorkeeper::new(limits);
     let handle = Handle::new();
     tokio::spawn(stop_on_signal(handle.clone()));
+    tokio::spawn(left_behind::sweep_and_tell(store, catalog.clone()));
     if let Some(tls) = tls {
         tokio::spawn(certificate::keep_fresh(tls.clone(), settings.clone(), durable.clone()));
         tracing::info!(address = %format_args!("https://{address}"), "serving");

@@ -1,9 +1,14 @@
 //! Fault tests: what a pier, a disk and a hostile stranger do to the server, done on purpose. The long forms run by
 //! `cargo xtask faults`, a short form of each among the journeys.
 
+mod disk_full;
+mod fleet;
 mod kill_loop;
+mod power_cut;
 
 use std::fmt;
+
+use crate::needs::Need;
 
 /// How much of a fault to make, and which.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +25,8 @@ pub struct Fault {
     pub number: &'static str,
     /// What a person types.
     pub name: &'static str,
+    /// What it takes beside our own programs.
+    pub need: Need,
     /// What is done, and what must hold.
     pub about: &'static str,
     /// Rounds of the long form.
@@ -40,4 +47,4 @@ impl fmt::Display for Seen {
 }
 
 /// All of them.
-pub const FAULTS: [Fault; 1] = [kill_loop::FAULT];
+pub const FAULTS: [Fault; 3] = [kill_loop::FAULT, power_cut::FAULT, disk_full::FAULT];

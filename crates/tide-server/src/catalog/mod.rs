@@ -13,9 +13,9 @@ mod writer;
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::ConnectOptions;
 use sqlx::error::DatabaseError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection};
 
 pub use imports::LostPhoto;
 pub use logins::AuditLine;
@@ -89,10 +89,16 @@ impl Catalog {
             .pragma("cache_size", format!("-{CACHE_KIB}"))
             .busy_timeout(BUSY_TIMEOUT)
             .disable_statement_logging();
-        // A connection to a file does not break while nobody uses it: asking each time whether it still answers would double
-        // the messages to its thread.
-        let pool = SqlitePoolOptions::new().max_connections(READERS).test_before_acquire(false);
-        let pool = pool.connect_with(options).await?;
+        // SQLite takes some transactions back by itself, when the disk is full for instance. To sqlx they are open still, and no
+        // other can begin on that connection: it is closed, and a new one takes its place.
+        let pool = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            // A connection to a file does not break while nobody uses it: asking each time whether it still answers would
+            // double the messages to its thread.
+            .test_before_acquire(false)
+            .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
+            .connect_with(options)
+            .await?;
         sqlx::migrate!("./migrations").run(&pool).await?;
         Ok(Self { pool })
     }
@@ -107,8 +113,54 @@ impl Catalog {
         Ok(())
     }
 
+    /// What is wrong inside the catalog's own file; nothing, if it is whole.
+    ///
+    /// # Errors
+    /// If it cannot be read at all.
+    pub async fn damage(&self) -> Result<Vec<String>, CatalogError> {
+        let found: Vec<String> = sqlx::query_scalar("pragma integrity_check").fetch_all(&self.pool).await?;
+        Ok(found.into_iter().filter(|line| line != "ok").collect())
+    }
+
     /// Closes every connection, folding the write-ahead log into the file.
     pub async fn close(&self) {
         self.pool.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tide_photo::CapturedAt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_took_back_spoils_no_connection() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = Catalog::open(&folder.path().join("tide.db")).await.unwrap();
+        let mut transaction = catalog.pool.begin_with("begin immediate").await.unwrap();
+        // As SQLite does by itself when a commit finds the disk full.
+        sqlx::raw_sql("rollback").execute(&mut *transaction).await.unwrap();
+        assert!(transaction.commit().await.is_err());
+        for _ in 0..=READERS {
+            catalog.answers().await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn damage_to_the_file_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tide.db");
+        let catalog = Catalog::open(&file).await.unwrap();
+        assert_eq!(catalog.damage().await.unwrap(), Vec::<String>::new());
+        catalog.import_station(&"pier-3".parse().unwrap(), CapturedAt::EPOCH).await.unwrap();
+        catalog.close().await;
+
+        let mut bytes = std::fs::read(&file).unwrap();
+        let name = bytes.windows(6).rposition(|window| window == b"pier-3").unwrap();
+        // The table says another name than its index.
+        bytes[name] = b'P';
+        std::fs::write(&file, bytes).unwrap();
+        assert!(!Catalog::open(&file).await.unwrap().damage().await.unwrap().is_empty());
     }
 }

@@ -1,7 +1,9 @@
 //! Photos: recorded once, found by number, file name or digest, paged by time.
 
+use std::collections::HashSet;
+
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::{AssertSqlSafe, QueryBuilder, Row};
 use tide_photo::jpeg::Dimensions;
 use tide_photo::{CapturedAt, ClockQuality, ClockSource, Digest, StationName};
 
@@ -99,6 +101,9 @@ pub struct Page {
     pub has_older: bool,
 }
 
+/// Keys asked for in one statement.
+const KEYS_AT_ONCE: usize = 500;
+
 /// Every column that [`record_in`] reads.
 const SELECT: &str = "select photo.*, station.name as station_name from photo \
                       join station on station.id = photo.station_id";
@@ -133,16 +138,22 @@ impl Catalog {
         row.map(|row| record_in(&row)).transpose()
     }
 
-    /// Whether a row points at these bytes of the photo store.
+    /// Those of the keys that have a row, which points at their bytes in the photo store.
     ///
     /// # Errors
     /// If the catalog cannot answer.
-    pub async fn knows_store_key(&self, store_key: &str) -> Result<bool, CatalogError> {
-        let id: Option<i64> = sqlx::query_scalar("select id from photo where store_key = $1")
-            .bind(store_key)
-            .fetch_optional(&self.pool)
-            .await?;
-        Ok(id.is_some())
+    pub async fn known_store_keys(&self, store_keys: &[String]) -> Result<HashSet<String>, CatalogError> {
+        let mut known = HashSet::new();
+        for keys in store_keys.chunks(KEYS_AT_ONCE) {
+            let mut query = QueryBuilder::new("select store_key from photo where store_key in (");
+            let mut list = query.separated(", ");
+            keys.iter().for_each(|key| {
+                list.push_bind(key);
+            });
+            query.push(")");
+            known.extend(query.build_query_scalar::<String>().fetch_all(&self.pool).await?);
+        }
+        Ok(known)
     }
 
     /// How many photos there are.

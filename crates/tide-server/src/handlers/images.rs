@@ -10,6 +10,7 @@ use tower_http::services::ServeFile;
 
 use super::{LoggedIn, PageError, assets};
 use crate::app::App;
+use crate::thumbnails::ThumbnailError;
 
 /// A photo's bytes never change; only operators may see them, so no shared cache may keep them.
 const FOR_EVER: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
@@ -48,7 +49,9 @@ pub async fn thumbnail(
         Ok(path) => serve(&path, &tag, request).await,
         Err(error) => {
             tracing::warn!(photo = id, error = &error as &dyn std::error::Error, "there is no thumbnail");
-            Ok(([(CACHE_CONTROL, ONE_HOUR)], assets::no_preview()).into_response())
+            // A full disk passes sooner than a photo of which there can be none.
+            let keep = (!matches!(error, ThumbnailError::Disk(_))).then_some([(CACHE_CONTROL, ONE_HOUR)]);
+            Ok((keep, assets::no_preview()).into_response())
         }
     }
 }

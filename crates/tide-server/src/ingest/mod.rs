@@ -166,6 +166,8 @@ impl Ingest {
         now: CapturedAt,
     ) -> Result<Receipt, IngestError> {
         let (digest, size_bytes, dimensions) = (image.digest, image.size_bytes, image.dimensions);
+        // To the end: these bytes without their row are not left behind.
+        let _keeping = self.store.keeping().await;
         let (store, name, captured_at) = (self.store.clone(), station.name.clone(), description.captured_at);
         let names = blocking(move || store.keep(image.into_incoming(&store)?, &name, captured_at, &digest)).await?;
         let photo = NewPhoto {
