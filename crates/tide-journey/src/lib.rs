@@ -3,6 +3,7 @@
 
 pub mod browser;
 pub mod faults;
+pub mod hand;
 pub mod needs;
 pub mod programs;
 pub mod server;

@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 use reqwest::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
-use reqwest::{Client, Response};
+use reqwest::{Client, ClientBuilder, Response};
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -89,6 +90,14 @@ impl TestServer {
     /// If it does not.
     pub fn stop(&mut self) -> anyhow::Result<()> {
         self.running.take().context("the server is not running")?.stop()
+    }
+
+    /// Asks it to take up its certificate anew.
+    ///
+    /// # Errors
+    /// If it is not running.
+    pub fn reload(&self) -> anyhow::Result<()> {
+        self.running.as_ref().context("the server is not running")?.signal(Signal::HUP)
     }
 
     /// The program with this server's settings.
@@ -179,10 +188,23 @@ impl TestServer {
     /// # Errors
     /// If it is not running.
     pub fn peak_memory_kib(&self) -> anyhow::Result<u64> {
+        self.memory_kib("VmHWM")
+    }
+
+    /// The memory that it uses at this moment, in KiB.
+    ///
+    /// # Errors
+    /// If it is not running.
+    pub fn present_memory_kib(&self) -> anyhow::Result<u64> {
+        self.memory_kib("VmRSS")
+    }
+
+    /// A line of proc(5)'s `status`.
+    fn memory_kib(&self, name: &str) -> anyhow::Result<u64> {
         let id = self.running.as_ref().context("the server is not running")?.id();
         let status = fs::read_to_string(format!("/proc/{id}/status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the kernel says no VmHWM")?;
-        Ok(line.trim().trim_end_matches(" kB").parse()?)
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        Ok(line.with_context(|| format!("the kernel says no {name}"))?.trim().trim_end_matches(" kB").parse()?)
     }
 
     /// Processor time that it has used, user and system together, in milliseconds.
@@ -208,9 +230,16 @@ impl TestServer {
     }
 
     fn client_with(&self, headers: HeaderMap) -> anyhow::Result<Client> {
+        Ok(self.client_builder()?.default_headers(headers).build()?)
+    }
+
+    /// The beginning of a client that trusts this server alone.
+    ///
+    /// # Errors
+    /// If the certificate cannot be read.
+    pub fn client_builder(&self) -> anyhow::Result<ClientBuilder> {
         let certificate = reqwest::Certificate::from_pem(&fs::read(self.certificate())?)?;
-        let builder = Client::builder().tls_certs_only([certificate]).default_headers(headers);
-        Ok(builder.redirect(reqwest::redirect::Policy::none()).build()?)
+        Ok(Client::builder().tls_certs_only([certificate]).redirect(reqwest::redirect::Policy::none()))
     }
 
     /// Logs the first operator in.

@@ -1,7 +1,9 @@
 //! Fault tests: what a pier, a disk and a hostile stranger do to the server, done on purpose. The long forms run by
 //! `cargo xtask faults`, a short form of each among the journeys.
 
+mod cutting_proxy;
 mod kill_loop;
+mod lost_answers;
 
 use std::fmt;
 
@@ -40,4 +42,9 @@ impl fmt::Display for Seen {
 }
 
 /// All of them.
-pub const FAULTS: [Fault; 1] = [kill_loop::FAULT];
+pub const FAULTS: [Fault; 2] = [kill_loop::FAULT, lost_answers::FAULT];
+
+/// Runs what waits for answers.
+fn wait_for<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}

@@ -10,11 +10,11 @@ use reqwest::multipart::{Form, Part};
 use reqwest::{Body, StatusCode};
 use serde_json::{Value, json};
 use tide_journey::TestServer;
+use tide_journey::hand::{Hand, jpeg, manifest};
 use tide_journey::needs::{Need, journey};
 use tide_photo::Digest;
 
 use crate::wait_for;
-use crate::wire::{Hand, jpeg, manifest};
 
 pub(crate) fn journeys() -> Vec<Trial> {
     vec![

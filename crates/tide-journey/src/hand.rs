@@ -4,11 +4,12 @@ use anyhow::Context;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Body, Client, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
-use tide_journey::{TestServer, TestStation};
 use tide_photo::{Digest, wire};
 
+use crate::{TestServer, TestStation};
+
 /// A hand that puts photos to a server.
-pub(crate) struct Hand {
+pub struct Hand {
     client: Client,
     base: String,
     token: String,
@@ -16,27 +17,44 @@ pub(crate) struct Hand {
 
 /// An answer.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) body: Value,
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its JSON; null if it is none.
+    pub body: Value,
 }
 
 impl Hand {
-    pub(crate) fn new(server: &TestServer, token: &str) -> anyhow::Result<Self> {
+    /// A hand with a station's token.
+    ///
+    /// # Errors
+    /// If the server's certificate cannot be read.
+    pub fn new(server: &TestServer, token: &str) -> anyhow::Result<Self> {
         Ok(Self { client: server.client()?, base: server.url(), token: token.to_owned() })
     }
 
     /// Puts a manifest and an image under a digest.
-    pub(crate) async fn put(&self, digest: &str, manifest: String, image: Vec<u8>) -> anyhow::Result<Answer> {
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub async fn put(&self, digest: &str, manifest: String, image: Vec<u8>) -> anyhow::Result<Answer> {
         let image = Part::bytes(image).file_name("x.jpg");
         self.put_form(digest, Form::new().text(wire::MANIFEST_PART, manifest).part(wire::IMAGE_PART, image)).await
     }
 
-    pub(crate) async fn put_form(&self, digest: &str, form: Form) -> anyhow::Result<Answer> {
+    /// Puts any form under a digest.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub async fn put_form(&self, digest: &str, form: Form) -> anyhow::Result<Answer> {
         Self::answer(self.request(digest).multipart(form)).await
     }
 
-    pub(crate) async fn put_body(&self, digest: &str, kind: &str, body: Body) -> anyhow::Result<Answer> {
+    /// Puts any body, said to be of a kind, under a digest.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub async fn put_body(&self, digest: &str, kind: &str, body: Body) -> anyhow::Result<Answer> {
         Self::answer(self.request(digest).header("content-type", kind).body(body)).await
     }
 
@@ -53,7 +71,7 @@ impl Hand {
 }
 
 /// A true manifest for an image.
-pub(crate) fn manifest(station: &str, image: &[u8]) -> Value {
+pub fn manifest(station: &str, image: &[u8]) -> Value {
     json!({
         "version": 1,
         "station": station,
@@ -69,11 +87,24 @@ pub(crate) fn manifest(station: &str, image: &[u8]) -> Value {
 }
 
 /// A real JPEG from a real station's camera.
-pub(crate) fn jpeg() -> anyhow::Result<Vec<u8>> {
+///
+/// # Errors
+/// If the camera fails.
+pub fn jpeg() -> anyhow::Result<Vec<u8>> {
     let nowhere =
         "station = \"nowhere\"\n[server]\nurl = \"https://localhost:1\"\ntoken = \"x\"\ncertificate = \"x\"\n";
     let station = TestStation::new(nowhere)?;
     station.shoot(&[])?;
     let photo = station.files("jpg")?.pop().context("no photo was taken")?;
     Ok(std::fs::read(station.data().join("spool").join(photo))?)
+}
+
+/// The JPEG with a comment in front of everything else.
+///
+/// # Errors
+/// If the comment is too long for one.
+pub fn with_comment(jpeg: &[u8], comment: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let length = u16::try_from(comment.len() + 2).context("a comment has at most 65533 bytes")?.to_be_bytes();
+    let (start, rest) = jpeg.split_at_checked(2).context("a JPEG begins with two bytes")?;
+    Ok([start, &[0xFF, 0xFE], &length, comment, rest].concat())
 }
