@@ -62,8 +62,10 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     let doorkeeper = Doorkeeper::new(limits);
     let handle = Handle::new();
     tokio::spawn(stop_on_signal(handle.clone()));
+    // Without TLS too, where there is nothing to reload: unheard, SIGHUP would end the server.
+    let reloads = signal(SignalKind::hangup()).context("failed to listen for SIGHUP")?;
     if let Some(tls) = tls {
-        tokio::spawn(certificate::keep_fresh(tls.clone(), settings.clone(), durable.clone()));
+        tokio::spawn(certificate::keep_fresh(tls.clone(), settings.clone(), durable.clone(), reloads));
         tracing::info!(address = %format_args!("https://{address}"), "serving");
         let acceptor = RustlsAcceptor::new(tls).acceptor(doorkeeper);
         limited(axum_server::from_tcp(listener)?.acceptor(acceptor)).handle(handle).serve(service).await?;

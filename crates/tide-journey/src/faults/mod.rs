@@ -4,6 +4,7 @@
 mod cutting_proxy;
 mod kill_loop;
 mod lost_answers;
+mod rotation;
 
 use std::fmt;
 
@@ -42,7 +43,7 @@ impl fmt::Display for Seen {
 }
 
 /// All of them.
-pub const FAULTS: [Fault; 2] = [kill_loop::FAULT, lost_answers::FAULT];
+pub const FAULTS: [Fault; 3] = [kill_loop::FAULT, lost_answers::FAULT, rotation::FAULT];
 
 /// Runs what waits for answers.
 fn wait_for<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
