@@ -1,6 +1,8 @@
 //! Photos put to the server by hand, as a station puts them or as it never would.
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
+use bytes::Bytes;
+use futures_util::stream;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Body, Client, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -107,4 +109,36 @@ pub fn with_comment(jpeg: &[u8], comment: &[u8]) -> anyhow::Result<Vec<u8>> {
     let length = u16::try_from(comment.len() + 2).context("a comment has at most 65533 bytes")?.to_be_bytes();
     let (start, rest) = jpeg.split_at_checked(2).context("a JPEG begins with two bytes")?;
     Ok([start, &[0xFF, 0xFE], &length, comment, rest].concat())
+}
+
+/// Everything that can be too long in an upload, one after the other, each by so many mebibytes.
+///
+/// # Errors
+/// If one is not refused as too large.
+pub async fn refuse_bodies_of(mebibytes: usize, hand: &Hand) -> anyhow::Result<()> {
+    let (digest, photo) = (Digest::of(b"x").to_string(), manifest("pier-3", b"x").to_string());
+    let body = |opening| endless(opening, mebibytes);
+    // With its length told and untold.
+    let length = (mebibytes * 1_024 * 1_024 + ENDLESS_JPEG.len()) as u64;
+    for part in [Part::stream_with_length(body(ENDLESS_JPEG), length), Part::stream(body(ENDLESS_JPEG))] {
+        let form = Form::new().text("manifest", photo.clone()).part("image", part.file_name("x.jpg"));
+        let answer = hand.put_form(&digest, form).await?;
+        ensure!(answer.status == StatusCode::PAYLOAD_TOO_LARGE, "{answer:?}");
+    }
+    let answer = hand.put_form(&digest, Form::new().part("manifest", Part::stream(body(b"{")))).await?;
+    ensure!(answer.status == StatusCode::PAYLOAD_TOO_LARGE, "{answer:?}");
+    let endless_header = body(b"--b\r\nContent-Disposition: form-data; name=\"manifest\"; x=\"");
+    let answer = hand.put_body(&digest, "multipart/form-data; boundary=b", endless_header).await?;
+    ensure!(answer.status == StatusCode::PAYLOAD_TOO_LARGE, "{answer:?}");
+    Ok(())
+}
+
+/// How a JPEG begins that goes on and on.
+pub const ENDLESS_JPEG: &[u8] = &[0xFF, 0xD8, 0xFF, 0xC0, 0, 11, 8, 0, 9, 0, 9, 1, 1, 17, 0, 0xFF, 0xDA, 0, 2];
+
+/// A body that begins somehow and goes on for so many mebibytes, its length untold.
+pub fn endless(opening: &'static [u8], mebibytes: usize) -> Body {
+    let filling = std::iter::repeat_n(Bytes::from(vec![b'x'; 1_024 * 1_024]), mebibytes);
+    let pieces = std::iter::once(Bytes::from_static(opening)).chain(filling);
+    Body::wrap_stream(stream::iter(pieces.map(Ok::<_, std::io::Error>)))
 }

@@ -78,7 +78,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Bytes that a connection reads ahead at most, which also bounds a request's headers.
+/// Bytes that a connection reads ahead, which also bounds a request's headers: twice as many are refused for certain.
 const CONNECTION_BYTES: usize = 64 * 1_024;
 
 /// HTTP/1.1 only, which is all that stations and browsers need here, and every wait bounded.

@@ -14,7 +14,7 @@ use clap::Parser;
 use futures_util::future::try_join_all;
 use reqwest::{Client, StatusCode};
 use tempfile::TempDir;
-use tide_journey::upload::jpeg;
+use tide_journey::upload::{jpeg, percentile};
 use tide_journey::{TestServer, Upload};
 
 /// Measures the server at several sizes and numbers of clients.
@@ -159,9 +159,4 @@ impl Worker {
         }
         Ok(())
     }
-}
-
-fn percentile(sorted: &[Duration], percent: usize) -> f64 {
-    let index = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
-    sorted.get(index).copied().unwrap_or_default().as_secs_f64() * 1_000.0
 }

@@ -2,6 +2,7 @@
 //! `cargo xtask faults`, a short form of each among the journeys.
 
 mod cutting_proxy;
+mod hostile_uploads;
 mod kill_loop;
 mod lost_answers;
 mod rotation;
@@ -43,7 +44,7 @@ impl fmt::Display for Seen {
 }
 
 /// All of them.
-pub const FAULTS: [Fault; 3] = [kill_loop::FAULT, lost_answers::FAULT, rotation::FAULT];
+pub const FAULTS: [Fault; 4] = [kill_loop::FAULT, lost_answers::FAULT, hostile_uploads::FAULT, rotation::FAULT];
 
 /// Runs what waits for answers.
 fn wait_for<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {

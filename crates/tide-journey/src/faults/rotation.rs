@@ -113,7 +113,8 @@ impl Site {
 
     /// The certificate that a new connection is shown.
     async fn shown(&self) -> anyhow::Result<Vec<u8>> {
-        let connection = RawConnection::open(self.server.port(), Arc::clone(&self.tls)).await?;
+        let opening = RawConnection::open(self.server.port(), Arc::clone(&self.tls)).await;
+        let connection = opening.context("a new connection was broken, or not trusted")?;
         Ok(connection.certificate().context("the server shows no certificate")?.to_vec())
     }
 
