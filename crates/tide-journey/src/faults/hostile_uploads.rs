@@ -31,12 +31,16 @@ const STATION: &str = "pier-3";
 /// Memory that longer bodies may cost, in KiB: nothing but what the allocator needs by chance, which is more in a debug build.
 const GROWTH_KIB: u64 = if cfg!(debug_assertions) { 8 * 1_024 } else { 2 * 1_024 };
 
+/// Memory that refusals may cost, in KiB: half of what one would need that keeps a body of the largest size.
+const REFUSALS_KIB: u64 = 16 * 1_024;
+
 /// `rounds` are the attackers of the crowd.
 fn run(plan: Plan) -> anyhow::Result<Seen> {
     let is_long = plan.rounds >= FAULT.long_rounds;
     let probes = probe(plan, if is_long { usize::MAX } else { 100 })?;
-    let memory = if is_long { send_endless_bodies(300, 50)? } else { send_endless_bodies(60, 20)? };
-    let crowd = Crowd { stalled: plan.rounds * 2 / 7, trickling: plan.rounds * 5 / 7, allowed: plan.rounds * 3 / 4 };
+    let memory = if is_long { send_endless_bodies(300, 50)? } else { send_endless_bodies(40, 10)? };
+    let (stalled, trickling) = (plan.rounds * 2 / 7, plan.rounds * 5 / 7);
+    let crowd = Crowd { stalled, trickling, allowed: plan.rounds * 3 / 4, photos: if is_long { 40 } else { 8 } };
     let limited = wait_for(crowd.besiege())?;
     let unlimited = wait_for(Crowd { allowed: 8_192, ..crowd }.besiege())?;
     Ok(Seen(format!("{probes}; {memory}; {limited}; {unlimited}")))
@@ -84,7 +88,7 @@ fn probe(plan: Plan, cuts: usize) -> anyhow::Result<String> {
 
 /// Bodies of `image` mebibytes, and texts of `text`, beside as many bytes of ordinary photos.
 fn send_endless_bodies(image: usize, text: usize) -> anyhow::Result<String> {
-    const ORDINARY_BYTES: usize = 30_000_000;
+    const ORDINARY_BYTES: usize = 2_000_000;
     let server = TestServer::start()?;
     let token = server.add_station_token(STATION)?;
     let client = server.client()?;
@@ -109,16 +113,22 @@ fn send_endless_bodies(image: usize, text: usize) -> anyhow::Result<String> {
             let status = photo.request(&client, &server.url(), &token).send().await?.status();
             ensure!(status == StatusCode::CREATED, "an ordinary photo: {status}");
         }
-        // A little over the limit, so that what every refusal needs is not counted.
+        let ordinary_kib = server.peak_memory_kib()?;
+        // A little over the limit of 32 MiB, so that what every refusal needs is not counted below.
         refuse(33, 1).await?;
         let before_kib = server.peak_memory_kib()?;
+        let growth_kib = before_kib - ordinary_kib;
+        ensure!(
+            growth_kib < REFUSALS_KIB,
+            "the server grew by {growth_kib} KiB because of bodies that are a little too long"
+        );
         refuse(image, text).await?;
         let growth_kib = server.peak_memory_kib()? - before_kib;
         ensure!(growth_kib < GROWTH_KIB, "the server grew by {growth_kib} KiB because of long bodies");
         server.expect_clean(u64::from(photos))?;
         Ok(format!(
             "bodies of {image} MiB and texts of up to {text} MiB were refused with 413, and the server, at {before_kib} KiB \
-             after {photos} ordinary photos, grew by {growth_kib} KiB"
+             after {photos} ordinary photos and bodies of 33 MiB, grew by {growth_kib} KiB"
         ))
     })
 }

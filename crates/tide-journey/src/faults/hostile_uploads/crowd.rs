@@ -26,9 +26,6 @@ const CLIENTS: u32 = 8;
 /// Size of their photos, in bytes.
 const PHOTO_BYTES: usize = 50_000;
 
-/// Photos that each delivers in one phase.
-const PHOTOS: u32 = 40;
-
 /// Phases of peace, and of attack, in turn.
 const PHASES: u32 = 3;
 
@@ -51,6 +48,8 @@ pub(super) struct Crowd {
     pub(super) trickling: u32,
     /// Connections from one address that the server's settings allow.
     pub(super) allowed: u32,
+    /// Photos that each honest client delivers in one phase.
+    pub(super) photos: u32,
 }
 
 /// Connections that are held open until this is dropped.
@@ -87,16 +86,16 @@ impl Crowd {
         let mut first = 1;
         let mut photos = || {
             let begin = first;
-            first += CLIENTS * PHOTOS;
+            first += CLIENTS * self.photos;
             begin
         };
         // Nobody is measured while the server touches its memory for the first time.
-        deliver(&server, &honest, photos()).await?;
+        self.deliver(&server, &honest, photos()).await?;
         for _ in 0..PHASES {
-            siege.peace.extend(deliver(&server, &honest, photos()).await?);
+            siege.peace.extend(self.deliver(&server, &honest, photos()).await?);
             let attack = Attack::begin(self, &server, &tls, &stolen).await?;
             let let_in = self.stalled + self.trickling - attack.turned_away;
-            siege.attack.extend(deliver(&server, &honest, photos()).await.context("beside the attack")?);
+            siege.attack.extend(self.deliver(&server, &honest, photos()).await.context("beside the attack")?);
             siege.let_in = siege.let_in.max(let_in);
             drop(attack);
         }
@@ -110,6 +109,31 @@ impl Crowd {
         );
         server.expect_clean(u64::from(first - 1))?;
         Ok(siege)
+    }
+
+    /// Photos of all honest clients, every other over a connection of its own; how long each took.
+    async fn deliver(self, server: &TestServer, token: &str, first_number: u32) -> anyhow::Result<Vec<Duration>> {
+        let deliver = async |client_number: u32| {
+            let client = server.client_builder()?.timeout(Duration::from_secs(30)).build()?;
+            let mut waits = Vec::new();
+            for number in 0..self.photos {
+                let photo =
+                    Upload::made_up("pier-1", first_number + client_number * self.photos + number, PHOTO_BYTES)?;
+                let mut request = photo.request(&client, &server.url(), token);
+                if number.is_multiple_of(2) {
+                    request = request.header("connection", "close");
+                }
+                let began = Instant::now();
+                let answer = request.send().await.context("an honest upload")?;
+                if answer.status() != StatusCode::CREATED {
+                    bail!("an honest upload was answered with {}", answer.status());
+                }
+                waits.push(began.elapsed());
+            }
+            Ok(waits)
+        };
+        let waits: Vec<Vec<Duration>> = try_join_all((0..CLIENTS).map(deliver)).await?;
+        Ok(waits.concat())
     }
 }
 
@@ -214,28 +238,4 @@ async fn trickle(mut connection: RawConnection) {
     while connection.send(&[0]).await.is_ok() {
         tokio::time::sleep(TRICKLE).await;
     }
-}
-
-/// Photos of all honest clients, every other over a connection of its own; how long each took.
-async fn deliver(server: &TestServer, token: &str, first_number: u32) -> anyhow::Result<Vec<Duration>> {
-    let deliver = async |client_number: u32| {
-        let client = server.client_builder()?.timeout(Duration::from_secs(30)).build()?;
-        let mut waits = Vec::new();
-        for number in 0..PHOTOS {
-            let photo = Upload::made_up("pier-1", first_number + client_number * PHOTOS + number, PHOTO_BYTES)?;
-            let mut request = photo.request(&client, &server.url(), token);
-            if number.is_multiple_of(2) {
-                request = request.header("connection", "close");
-            }
-            let began = Instant::now();
-            let answer = request.send().await.context("an honest upload")?;
-            if answer.status() != StatusCode::CREATED {
-                bail!("an honest upload was answered with {}", answer.status());
-            }
-            waits.push(began.elapsed());
-        }
-        Ok(waits)
-    };
-    let waits: Vec<Vec<Duration>> = try_join_all((0..CLIENTS).map(deliver)).await?;
-    Ok(waits.concat())
 }
