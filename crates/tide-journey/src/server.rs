@@ -184,7 +184,7 @@ impl TestServer {
         fs::read_to_string(self.stdout_file()).unwrap_or_default()
     }
 
-    /// Most memory that it has used, in KiB.
+    /// Most memory that it has used, in KiB, as nearly as the kernel counts: a later figure may be a few pages lower.
     ///
     /// # Errors
     /// If it is not running.

@@ -117,13 +117,13 @@ fn send_endless_bodies(image: usize, text: usize) -> anyhow::Result<String> {
         // A little over the limit of 32 MiB, so that what every refusal needs is not counted below.
         refuse(33, 1).await?;
         let before_kib = server.peak_memory_kib()?;
-        let growth_kib = before_kib - ordinary_kib;
+        let growth_kib = before_kib.saturating_sub(ordinary_kib);
         ensure!(
             growth_kib < REFUSALS_KIB,
             "the server grew by {growth_kib} KiB because of bodies that are a little too long"
         );
         refuse(image, text).await?;
-        let growth_kib = server.peak_memory_kib()? - before_kib;
+        let growth_kib = server.peak_memory_kib()?.saturating_sub(before_kib);
         ensure!(growth_kib < GROWTH_KIB, "the server grew by {growth_kib} KiB because of long bodies");
         server.expect_clean(u64::from(photos))?;
         Ok(format!(
