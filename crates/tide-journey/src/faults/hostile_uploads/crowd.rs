@@ -185,24 +185,20 @@ impl Attack {
         let port = server.port();
         let mut attack = Self { silent: Vec::new(), half_asked: Vec::new(), trickling: JoinSet::new(), turned_away: 0 };
         for number in 0..crowd.trickling {
-            match begin_body(port, tls, token, number).await {
-                Ok(connection) => drop(attack.trickling.spawn(trickle(connection))),
-                Err(_) => attack.turned_away += 1,
+            if let Some(connection) = attack.unless_turned_away(begin_body(port, tls, token, number).await)? {
+                attack.trickling.spawn(trickle(connection));
             }
         }
-        for number in 0..crowd.stalled {
-            if number.is_multiple_of(3) {
-                match RawConnection::open_from(ATTACKER, port, Arc::clone(tls)).await {
-                    Ok(mut connection) => {
-                        connection.send(b"PUT /api/v1/photos/0000 HTTP/1.1\r\nHost: local").await?;
-                        attack.half_asked.push(connection);
-                    }
-                    Err(_) => attack.turned_away += 1,
-                }
-                continue;
+        let half_asked = crowd.stalled / 3;
+        for _ in 0..half_asked {
+            if let Some(connection) = attack.unless_turned_away(begin_head(port, tls).await)? {
+                attack.half_asked.push(connection);
             }
+        }
+        // Last, because the server ends a silent one after 10 s.
+        for number in half_asked..crowd.stalled {
             let mut connection = raw::connect_from(ATTACKER, port).await?;
-            if number % 3 == 1 {
+            if number.is_multiple_of(2) {
                 // The beginning of a ClientHello (RFC 8446, 4.1.2) that announces 508 bytes more.
                 let _ = connection.write_all(&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xFC, 3, 3, 7, 7, 7]).await;
             }
@@ -214,6 +210,25 @@ impl Attack {
         }
         Ok(attack)
     }
+
+    /// Counts a connection that was closed at the door; a server that does not even do that is not what is looked for.
+    fn unless_turned_away(&mut self, opened: anyhow::Result<RawConnection>) -> anyhow::Result<Option<RawConnection>> {
+        match opened {
+            Ok(connection) => Ok(Some(connection)),
+            Err(error) if error.is::<std::io::Error>() => {
+                self.turned_away += 1;
+                Ok(None)
+            }
+            Err(error) => Err(error.context("an attacker waits for its handshake")),
+        }
+    }
+}
+
+/// A request that stops in the middle of its head.
+async fn begin_head(port: u16, tls: &Arc<ClientConfig>) -> anyhow::Result<RawConnection> {
+    let mut connection = RawConnection::open_from(ATTACKER, port, Arc::clone(tls)).await?;
+    connection.send(b"PUT /api/v1/photos/0000 HTTP/1.1\r\nHost: local").await?;
+    Ok(connection)
 }
 
 /// An upload that has come as far as the beginning of its photo.
