@@ -20,6 +20,9 @@ pub(super) struct Target {
     pub(super) jpeg: Vec<u8>,
 }
 
+/// Header lines of parts, and what they are about.
+type Parts<'a> = &'a [(&'a str, &'a [u8])];
+
 /// One wrong request.
 struct Probe {
     what: String,
@@ -102,7 +105,7 @@ impl Target {
         let too_long = [json, " ".repeat(20_000).as_bytes()].concat();
         let followed = [json, b"{}"].concat();
         let crowd: Vec<(&str, &[u8])> = std::iter::repeat_n((timestamp, words), 500).collect();
-        let photos: [(&str, &[(&str, &[u8])]); 20] = [
+        let photos: [(&str, Parts); 20] = [
             ("no parts", &[]),
             ("no image", &[(manifest, json)]),
             ("no manifest", &[(image, jpeg)]),
@@ -127,7 +130,7 @@ impl Target {
             ("a manifest too long", &[(manifest, &too_long), (image, jpeg)]),
             ("a manifest with another behind it", &[(manifest, &followed), (image, jpeg)]),
         ];
-        let uploads: [(&str, &[(&str, &[u8])]); 9] = [
+        let uploads: [(&str, Parts); 9] = [
             ("no parts", &[]),
             ("no image", &[(timestamp, words)]),
             ("no timestamp", &[(image, jpeg)]),
@@ -181,7 +184,7 @@ impl Target {
         let mut probes = Vec::new();
         for line in [self.put_line(), "POST /upload".to_owned()] {
             for kind in kinds {
-                probes.push(probe(&format!("{line}, {:.60}", kind), self.request(&line, &[kind, &length], &good)));
+                probes.push(probe(&format!("{line}, {kind:.60}"), self.request(&line, &[kind, &length], &good)));
             }
         }
         probes
@@ -270,7 +273,7 @@ impl Target {
             &trailers,
         ] {
             for line in [line.as_str(), old] {
-                let what = format!("{line}, pieces {:.20?}", pieces);
+                let what = format!("{line}, pieces {pieces:.20?}");
                 probes.push(probe(&what, self.request(line, &chunked, pieces.as_bytes())));
             }
         }
