@@ -96,13 +96,21 @@ impl Running {
         Ok(())
     }
 
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let id = i32::try_from(self.id()).ok().and_then(Pid::from_raw).context("a program has a number")?;
+        Ok(kill_process(id, signal)?)
+    }
+
     /// Asks it to end and waits until it has.
     ///
     /// # Errors
     /// If it does not end, or ends with a failure.
     pub fn stop(&mut self) -> anyhow::Result<()> {
-        let id = i32::try_from(self.id()).ok().and_then(Pid::from_raw).context("a program has a number")?;
-        kill_process(id, Signal::TERM)?;
+        self.signal(Signal::TERM)?;
         let asked = Instant::now();
         while asked.elapsed() < PATIENCE {
             if let Some(status) = self.0.try_wait()? {

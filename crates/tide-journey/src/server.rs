@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail};
 use reqwest::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
 use reqwest::{Client, ClientBuilder, Response};
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -29,6 +30,7 @@ pub struct TestServer {
 pub struct Login {
     client: Client,
     base: String,
+    cookie: String,
 }
 
 impl TestServer {
@@ -111,6 +113,14 @@ impl TestServer {
     /// If it does not.
     pub fn stop(&mut self) -> anyhow::Result<()> {
         self.running.take().context("the server is not running")?.stop()
+    }
+
+    /// Asks it to take up its certificate anew.
+    ///
+    /// # Errors
+    /// If it is not running.
+    pub fn reload(&self) -> anyhow::Result<()> {
+        self.running.as_ref().context("the server is not running")?.signal(Signal::HUP)
     }
 
     /// The program with this server's settings.
@@ -196,7 +206,7 @@ impl TestServer {
         fs::read_to_string(self.stdout_file()).unwrap_or_default()
     }
 
-    /// Most memory that it has used, in KiB.
+    /// Most memory that it has used, in KiB, as nearly as the kernel counts: a later figure may be a few pages lower.
     ///
     /// # Errors
     /// If it is not running.
@@ -274,7 +284,7 @@ impl TestServer {
         let cookie = answer.headers().get(SET_COOKIE).with_context(|| format!("no cookie, but {}", answer.status()))?;
         let cookie = cookie.to_str()?.split(';').next().unwrap_or_default();
         let client = self.client_with(HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(cookie)?)]))?;
-        Ok(Login { client, base: self.url() })
+        Ok(Login { client, base: self.url(), cookie: cookie.to_owned() })
     }
 
     fn log_file(&self) -> PathBuf {
@@ -287,6 +297,11 @@ impl TestServer {
 }
 
 impl Login {
+    /// The session's cookie, as a browser sends it.
+    pub fn cookie(&self) -> &str {
+        &self.cookie
+    }
+
     /// Opens an address of the server.
     ///
     /// # Errors

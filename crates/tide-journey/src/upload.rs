@@ -1,6 +1,8 @@
 //! Photos made up for load and fault tests, and how a station's client sends one: without a station, so that many fit on one
 //! machine.
 
+use std::time::Duration;
+
 use anyhow::Context;
 use bytes::Bytes;
 use reqwest::multipart::{Form, Part};
@@ -77,4 +79,10 @@ fn noise(state: &mut u64, length: usize) -> impl Iterator<Item = u8> {
         state.to_le_bytes()
     });
     words.flatten().take(length)
+}
+
+/// The wait, in milliseconds, that so many of a hundred do not exceed.
+pub fn percentile(sorted: &[Duration], percent: usize) -> f64 {
+    let index = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
+    sorted.get(index).copied().unwrap_or_default().as_secs_f64() * 1_000.0
 }

@@ -20,6 +20,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
 use tide_durable::{Durable, IfExists};
+use tokio::signal::unix::Signal;
 
 use crate::config::Settings;
 use crate::data_folder;
@@ -141,9 +142,10 @@ impl CertificateFiles {
     }
 }
 
-/// Looks every minute whether the certificate has to change or the operator has put another in its place, and goes over to it
-/// without breaking a connection. A pair of files that cannot be used changes nothing: the old one serves on.
-pub async fn keep_fresh(serving: RustlsConfig, settings: Settings, durable: Durable) {
+/// Looks every minute, and at each of `reloads`, whether the certificate has to change or the operator has put another in its
+/// place, and goes over to it without breaking a connection. A pair of files that cannot be used changes nothing: the old one
+/// serves on.
+pub async fn keep_fresh(serving: RustlsConfig, settings: Settings, durable: Durable, mut reloads: Signal) {
     let mut known = String::new();
     loop {
         let loaded = CertificateFiles::load(&settings, &durable, Timestamp::now());
@@ -158,7 +160,10 @@ pub async fn keep_fresh(serving: RustlsConfig, settings: Settings, durable: Dura
             }
             Err(error) => tracing::error!("the certificate stays the one before: {error:#}"),
         }
-        tokio::time::sleep(FRESHNESS).await;
+        tokio::select! {
+            () = tokio::time::sleep(FRESHNESS) => (),
+            Some(()) = reloads.recv() => (),
+        }
     }
 }
 

@@ -64,8 +64,10 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     let handle = Handle::new();
     tokio::spawn(stop_on_signal(handle.clone()));
     tokio::spawn(left_behind::sweep_and_tell(store, catalog.clone()));
+    // Without TLS too, where there is nothing to reload: unheard, SIGHUP would end the server.
+    let reloads = signal(SignalKind::hangup()).context("failed to listen for SIGHUP")?;
     if let Some(tls) = tls {
-        tokio::spawn(certificate::keep_fresh(tls.clone(), settings.clone(), durable.clone()));
+        tokio::spawn(certificate::keep_fresh(tls.clone(), settings.clone(), durable.clone(), reloads));
         tracing::info!(address = %format_args!("https://{address}"), "serving");
         let acceptor = RustlsAcceptor::new(tls).acceptor(doorkeeper);
         limited(axum_server::from_tcp(listener)?.acceptor(acceptor)).handle(handle).serve(service).await?;
@@ -78,7 +80,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Bytes that a connection reads ahead at most, which also bounds a request's headers.
+/// Bytes that a connection reads ahead, which also bounds a request's headers: twice as many are refused for certain.
 const CONNECTION_BYTES: usize = 32 * 1_024;
 
 /// HTTP/1.1 only, which is all that stations and browsers need here, and every wait bounded.

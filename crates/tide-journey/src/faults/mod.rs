@@ -1,10 +1,14 @@
 //! Fault tests: what a pier, a disk and a hostile stranger do to the server, done on purpose. The long forms run by
 //! `cargo xtask faults`, a short form of each among the journeys.
 
+mod cutting_proxy;
 mod disk_full;
 mod fleet;
+mod hostile_uploads;
 mod kill_loop;
+mod lost_answers;
 mod power_cut;
+mod rotation;
 
 use std::fmt;
 
@@ -47,4 +51,16 @@ impl fmt::Display for Seen {
 }
 
 /// All of them.
-pub const FAULTS: [Fault; 3] = [kill_loop::FAULT, power_cut::FAULT, disk_full::FAULT];
+pub const FAULTS: [Fault; 6] = [
+    kill_loop::FAULT,
+    power_cut::FAULT,
+    disk_full::FAULT,
+    lost_answers::FAULT,
+    hostile_uploads::FAULT,
+    rotation::FAULT,
+];
+
+/// Runs what waits for answers.
+fn wait_for<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}

@@ -3,18 +3,16 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use bytes::Bytes;
-use futures_util::stream;
 use libtest_mimic::Trial;
+use reqwest::StatusCode;
 use reqwest::multipart::{Form, Part};
-use reqwest::{Body, StatusCode};
 use serde_json::{Value, json};
 use tide_journey::TestServer;
+use tide_journey::hand::{Hand, jpeg, manifest, refuse_bodies_of};
 use tide_journey::needs::{Need, journey};
 use tide_photo::Digest;
 
 use crate::wait_for;
-use crate::wire::{Hand, jpeg, manifest};
 
 pub(crate) fn journeys() -> Vec<Trial> {
     vec![
@@ -126,35 +124,11 @@ fn too_large() -> anyhow::Result<()> {
         refuse_bodies_of(2, &hand).await?;
         let before_kib = server.peak_memory_kib()?;
         refuse_bodies_of(BODY_MIB, &hand).await?;
-        let growth_kib = server.peak_memory_kib()? - before_kib;
+        let growth_kib = server.peak_memory_kib()?.saturating_sub(before_kib);
         ensure!(growth_kib < GROWTH_KIB, "the server grew by {growth_kib} KiB");
         Ok(())
     })?;
     server.expect_clean(0)
-}
-
-/// Everything that can be too long in an upload, one after the other.
-async fn refuse_bodies_of(mebibytes: usize, hand: &Hand) -> anyhow::Result<()> {
-    let (digest, photo) = (Digest::of(b"x").to_string(), manifest("pier-3", b"x").to_string());
-    let body = |opening: &'static [u8]| {
-        let filling = std::iter::repeat_n(Bytes::from(vec![b'x'; 1_024 * 1_024]), mebibytes);
-        let pieces = std::iter::once(Bytes::from_static(opening)).chain(filling);
-        Body::wrap_stream(stream::iter(pieces.map(Ok::<_, std::io::Error>)))
-    };
-    // A JPEG that goes on and on, with its length told and untold.
-    let image: &[u8] = &[0xFF, 0xD8, 0xFF, 0xC0, 0, 11, 8, 0, 9, 0, 9, 1, 1, 17, 0, 0xFF, 0xDA, 0, 2];
-    let length = (mebibytes * 1_024 * 1_024 + image.len()) as u64;
-    for part in [Part::stream_with_length(body(image), length), Part::stream(body(image))] {
-        let form = Form::new().text("manifest", photo.clone()).part("image", part.file_name("x.jpg"));
-        let answer = hand.put_form(&digest, form).await?;
-        ensure!(answer.status == StatusCode::PAYLOAD_TOO_LARGE, "{answer:?}");
-    }
-    let answer = hand.put_form(&digest, Form::new().part("manifest", Part::stream(body(b"{")))).await?;
-    ensure!(answer.status == StatusCode::PAYLOAD_TOO_LARGE, "{answer:?}");
-    let endless_header = body(b"--b\r\nContent-Disposition: form-data; name=\"manifest\"; x=\"");
-    let answer = hand.put_body(&digest, "multipart/form-data; boundary=b", endless_header).await?;
-    ensure!(answer.status == StatusCode::PAYLOAD_TOO_LARGE, "{answer:?}");
-    Ok(())
 }
 
 /// Memory that any number of logins may take, in KiB: two checks of 19 MiB each, and what waits for them.
@@ -174,7 +148,7 @@ fn hung_up_logins() -> anyhow::Result<()> {
             anyhow::Ok(())
         });
         futures_util::future::try_join_all(logins).await?;
-        let growth_kib = server.peak_memory_kib()? - before_kib;
+        let growth_kib = server.peak_memory_kib()?.saturating_sub(before_kib);
         ensure!(growth_kib < LOGINS_KIB, "the server grew by {growth_kib} KiB");
         let health = server.client()?.get(format!("{}/health", server.url())).send().await?;
         ensure!(health.status().is_success());

@@ -8,7 +8,6 @@ mod interruptions;
 mod marsh;
 mod old_devices;
 mod operators;
-mod wire;
 
 use std::process::ExitCode;
 

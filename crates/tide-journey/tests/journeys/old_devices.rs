@@ -1,18 +1,19 @@
 //! The prototype's devices send their form to `/upload`, by curl and by Python's requests.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use tempfile::TempDir;
 use tide_journey::TestServer;
+use tide_journey::hand::{jpeg, with_comment};
 use tide_journey::needs::{self, Need, journey};
 use tide_journey::programs::output;
 use tide_journey::server::files_below;
 
-use crate::{wait_for, wire};
+use crate::wait_for;
 
 pub(crate) fn journeys() -> Vec<Trial> {
     vec![
@@ -33,7 +34,7 @@ struct Device {
 impl Device {
     fn new(server: TestServer) -> anyhow::Result<Self> {
         let folder = TempDir::with_prefix("tide-device-")?;
-        fs::write(folder.path().join("photo.jpg"), wire::jpeg()?)?;
+        fs::write(folder.path().join("photo.jpg"), jpeg()?)?;
         let token = server.add_station_token("old-pi")?;
         Ok(Self { server, folder, token })
     }
@@ -111,7 +112,7 @@ fn words() -> anyhow::Result<()> {
     let script = "<script>alert(1)</script>";
     for (number, name) in ["../../../tmp/owned.jpg", "/etc/cron.d/x", "..", "a/b\\c", &long_name].iter().enumerate() {
         // Another byte in the JPEG's comment, so that each is another photo.
-        let photo = with_comment(&device.photo(), u8::try_from(number)?)?;
+        let photo = with_comment(&fs::read(device.photo())?, &[u8::try_from(number)?])?;
         let path = device.folder.path().join(format!("{number}.jpg"));
         fs::write(&path, photo)?;
         let image = format!("image=@{};filename=\"{name}\"", path.display());
@@ -143,10 +144,4 @@ fn anonymous() -> anyhow::Result<()> {
         ensure!(photos.len() == 1 && photos[0]["station"] == "old-devices");
         Ok(())
     })
-}
-
-/// The JPEG with a comment segment of one byte.
-fn with_comment(photo: &Path, comment: u8) -> anyhow::Result<Vec<u8>> {
-    let jpeg = fs::read(photo)?;
-    Ok([&jpeg[..2], &[0xFF, 0xFE, 0, 3, comment], &jpeg[2..]].concat())
 }

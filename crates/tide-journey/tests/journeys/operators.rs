@@ -7,12 +7,12 @@ use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use reqwest::StatusCode;
 use tide_journey::TestServer;
+use tide_journey::hand::{Hand, jpeg, manifest};
 use tide_journey::needs::{Need, journey};
 use tide_journey::programs::{failure, output};
 use tide_journey::server::PASSWORD;
 
 use crate::wait_for;
-use crate::wire::{Hand, jpeg, manifest};
 
 pub(crate) fn journeys() -> Vec<Trial> {
     vec![

@@ -1,12 +1,12 @@
 //! `POST /upload`: the old devices' form, a second thin door to the same steps. Its answers are the prototype's words.
 
-use axum::extract::multipart::Multipart;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use tide_photo::{CapturedAt, ClockQuality};
 
-use super::put_photo::{next_field, read_limited, receive_image, refuse_by_length};
+use super::put_photo::refuse_by_length;
+use super::upload_form::{UploadForm, pass_over, read_limited, receive_image};
 use crate::app::{App, now};
 use crate::catalog::{OldDoor, Origin, Station};
 use crate::ingest::{Description, ReceivedImage};
@@ -39,7 +39,7 @@ async fn store(app: &App, station: Station, request: Request) -> Result<(), Refu
     app.ingest.check_room()?;
     let missing = || Refusal::Form(MISSING.to_owned());
     // A request that is no multipart form has neither field.
-    let form = Multipart::from_request(request, &()).await.map_err(|_| missing())?;
+    let form = UploadForm::from_request(request, &()).await.map_err(|_| missing())?;
     let (image, timestamp) = read_form(app, form).await?;
     let (image, timestamp) = image.zip(timestamp).ok_or_else(missing)?;
     let received_at = now();
@@ -51,20 +51,26 @@ async fn store(app: &App, station: Station, request: Request) -> Result<(), Refu
     Ok(())
 }
 
-/// The two fields in any order; others are passed over. The client's file name is never read.
-async fn read_form(app: &App, mut form: Multipart) -> Result<(Option<ReceivedImage>, Option<String>), Refusal> {
+/// The two fields once each, in any order; others are passed over. The client's file name is never read.
+async fn read_form(app: &App, mut form: UploadForm) -> Result<(Option<ReceivedImage>, Option<String>), Refusal> {
     let (mut image, mut timestamp) = (None, None);
-    while let Some(field) = next_field(&mut form).await? {
+    while let Some(field) = form.next_part().await? {
         match field.name() {
+            Some("image") if image.is_some() => return Err(twice("image")),
+            Some("timestamp") if timestamp.is_some() => return Err(twice("timestamp")),
             Some("image") => image = Some(receive_image(&app.ingest, field).await?),
             Some("timestamp") => {
                 let text = read_limited(field, MAX_TIMESTAMP_BYTES).await?;
                 timestamp = Some(String::from_utf8_lossy(&text).into_owned());
             }
-            _ => (),
+            _ => pass_over(field).await?,
         }
     }
     Ok((image, timestamp))
+}
+
+fn twice(field: &str) -> Refusal {
+    Refusal::Form(format!("the form has the field `{field}` twice; send each photo in a form of its own"))
 }
 
 /// The old device's clock is nobody's to vouch for, and its words may be no time at all: then the moment of arrival has to do.

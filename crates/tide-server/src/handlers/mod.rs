@@ -11,5 +11,6 @@ pub mod photos_json;
 pub mod put_photo;
 
 mod page;
+mod upload_form;
 
 pub use page::{LoggedIn, PageError};

@@ -1,8 +1,7 @@
 //! `PUT /api/v1/photos/{sha256}`: a station offers a photo with its manifest.
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::multipart::{Field, Multipart, MultipartError, MultipartRejection};
+use axum::extract::multipart::{Field, MultipartRejection};
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::http::StatusCode;
@@ -10,11 +9,11 @@ use axum::http::header::CONTENT_LENGTH;
 use tide_photo::manifest::MAX_MANIFEST_BYTES;
 use tide_photo::wire::{IMAGE_PART, MANIFEST_PART};
 use tide_photo::{Digest, Hasher, Holding, Manifest, Receipt};
-use tokio::time::timeout_at;
 
+use super::upload_form::{UploadForm, next_bytes, read_limited, receive_image};
 use crate::app::{App, now};
 use crate::catalog::{Origin, Station};
-use crate::ingest::{Description, Ingest, IngestError, Pace, ReceivedImage};
+use crate::ingest::{Description, Ingest, IngestError, Pace};
 use crate::refusal::Refusal;
 use crate::station_auth::TokenStation;
 
@@ -30,7 +29,7 @@ pub async fn put_photo(
     TokenStation(station): TokenStation,
     Path(sha256): Path<String>,
     headers: HeaderMap,
-    form: Result<Multipart, MultipartRejection>,
+    form: Result<UploadForm, MultipartRejection>,
 ) -> Result<(StatusCode, Json<Receipt>), Refusal> {
     refuse_by_length(&headers, &app.ingest)?;
     app.ingest.check_room()?;
@@ -38,12 +37,15 @@ pub async fn put_photo(
     let mut form = form.map_err(|rejection| Refusal::Form(rejection.body_text()))?;
     let manifest = read_manifest(&mut form).await?;
     check_manifest(&manifest, &station, digest)?;
-    let image = next_part(&mut form, IMAGE_PART).await?;
+    let image = part_named(&mut form, IMAGE_PART).await?;
     if let Some(receipt) = app.ingest.held(&station, digest).await? {
-        check_digest(digest, digest_of(image, app.ingest.max_photo_bytes()).await?)?;
+        let found = digest_of(image, app.ingest.max_photo_bytes()).await?;
+        expect_end(&mut form).await?;
+        check_digest(digest, found)?;
         return Ok((StatusCode::OK, Json(receipt)));
     }
     let image = receive_image(&app.ingest, image).await?;
+    expect_end(&mut form).await?;
     check_digest(digest, image.digest)?;
     if image.size_bytes != manifest.size_bytes {
         return Err(Refusal::field("size_bytes", format!("the image has {} bytes", image.size_bytes)));
@@ -64,67 +66,28 @@ pub(super) fn refuse_by_length(headers: &HeaderMap, ingest: &Ingest) -> Result<(
     Ok(())
 }
 
-/// The photo of a multipart field, whole and checked.
-pub(super) async fn receive_image(ingest: &Ingest, mut field: Field<'_>) -> Result<ReceivedImage, Refusal> {
-    let mut body = ingest.receive();
-    let mut pace = Pace::begin();
-    while let Some(bytes) = next_bytes(&mut field, &mut pace).await? {
-        body.push(&bytes).await?;
-    }
-    Ok(body.finish()?)
-}
-
-/// A multipart field's text, refused as soon as it is longer than `limit_bytes`.
-pub(super) async fn read_limited(mut field: Field<'_>, limit_bytes: usize) -> Result<Vec<u8>, Refusal> {
-    let mut text = Vec::new();
-    let mut pace = Pace::begin();
-    while let Some(bytes) = next_bytes(&mut field, &mut pace).await? {
-        if text.len() + bytes.len() > limit_bytes {
-            return Err(IngestError::TooLarge { limit_bytes: limit_bytes as u64 }.into());
-        }
-        text.extend_from_slice(&bytes);
-    }
-    Ok(text)
-}
-
-/// The connection broke, or what came is no multipart form, or more than the largest photo with its form.
-fn broken_form(error: &MultipartError) -> Refusal {
-    match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Refusal::FormTooLarge,
-        _ => IngestError::CutOff.into(),
-    }
-}
-
-/// The next bytes of a field, if they come in time.
-async fn next_bytes(field: &mut Field<'_>, pace: &mut Pace) -> Result<Option<Bytes>, Refusal> {
-    let bytes = timeout_at(pace.deadline(), field.chunk())
-        .await
-        .map_err(|_| IngestError::TooSlow)?
-        .map_err(|error| broken_form(&error))?;
-    pace.came(bytes.as_ref().map_or(0, Bytes::len));
-    Ok(bytes)
-}
-
-/// The next field of a form, if it comes in time.
-pub(super) async fn next_field(form: &mut Multipart) -> Result<Option<Field<'_>>, Refusal> {
-    let field = timeout_at(Pace::begin().deadline(), form.next_field()).await;
-    field.map_err(|_| IngestError::TooSlow)?.map_err(|error| broken_form(&error))
-}
-
-async fn read_manifest(form: &mut Multipart) -> Result<Manifest, Refusal> {
-    let part = next_part(form, MANIFEST_PART).await?;
+async fn read_manifest(form: &mut UploadForm) -> Result<Manifest, Refusal> {
+    let part = part_named(form, MANIFEST_PART).await?;
     let json = read_limited(part, MAX_MANIFEST_BYTES).await?;
     Ok(Manifest::from_json(&json)?)
 }
 
 /// The parts have a fixed order, so that the manifest can be judged before the photo is read.
-async fn next_part<'a>(form: &'a mut Multipart, name: &str) -> Result<Field<'a>, Refusal> {
-    let field = next_field(form).await?;
+async fn part_named<'a>(form: &'a mut UploadForm, name: &str) -> Result<Field<'a>, Refusal> {
+    let field = form.next_part().await?;
     field.filter(|field| field.name() == Some(name)).ok_or_else(|| {
         Refusal::Form(format!(
             "the form has two parts: first `{MANIFEST_PART}`, then `{IMAGE_PART}`; `{name}` is missing"
         ))
     })
+}
+
+/// Behind the photo comes nothing: of two photos in one form, nobody could say which the receipt is for.
+async fn expect_end(form: &mut UploadForm) -> Result<(), Refusal> {
+    match form.next_part().await? {
+        None => Ok(()),
+        Some(_) => Err(Refusal::Form(format!("the form ends with `{IMAGE_PART}`; something follows it"))),
+    }
 }
 
 fn check_manifest(manifest: &Manifest, station: &Station, digest: Digest) -> Result<(), Refusal> {

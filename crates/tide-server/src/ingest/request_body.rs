@@ -3,10 +3,14 @@
 //! It is given one piece at a time. The multipart reader takes as much as it can get before it hands anything on: over a fast
 //! link, the whole photo.
 //!
+//! It is counted, so that a reader which keeps what it is given can be held to a limit.
+//!
 //! And it is read on for a little while after a request was refused before its end. A server that closes a connection on which bytes are still arriving makes the client's system throw away the answer it has
 //! already received: the client sees a broken connection instead of the reason for the refusal.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,14 +24,29 @@ use http_body::{Frame, SizeHint};
 /// How long a body is read on, at most.
 const LINGER: Duration = Duration::from_secs(10);
 
-/// Middleware: gives a body piece by piece, and lets the rest of an unread one pass.
+/// How many bytes of a request's body its reader has been given; among the request's extensions.
+#[derive(Debug, Clone, Default)]
+pub struct GivenBytes(Arc<AtomicU64>);
+
+impl GivenBytes {
+    /// The number so far.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Middleware: counts a body, gives a body piece by piece, and lets the rest of an unread one pass.
 pub async fn tame(request: Request, next: Next) -> Response {
-    let request = request.map(|body| Body::new(Tamed { body: Some(body), gave_a_piece: false }));
+    let given = GivenBytes::default();
+    let count = given.clone();
+    let mut request = request.map(|body| Body::new(Tamed { body: Some(body), given, gave_a_piece: false }));
+    request.extensions_mut().insert(count);
     next.run(request).await
 }
 
 struct Tamed {
     body: Option<Body>,
+    given: GivenBytes,
     gave_a_piece: bool,
 }
 
@@ -47,6 +66,9 @@ impl HttpBody for Tamed {
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         let piece = Pin::new(body).poll_frame(context);
         self.gave_a_piece = matches!(piece, Poll::Ready(Some(_)));
+        if let Poll::Ready(Some(Ok(frame))) = &piece {
+            self.given.0.fetch_add(frame.data_ref().map_or(0, Bytes::len) as u64, Ordering::Relaxed);
+        }
         piece
     }
 

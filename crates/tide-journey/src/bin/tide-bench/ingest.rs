@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use futures_util::future::try_join_all;
 use reqwest::{Client, StatusCode};
+use tide_journey::upload::percentile;
 use tide_journey::{TestServer, Upload};
 use tokio::runtime::Runtime;
 
-use crate::{Kept, floor, mib, percentile_ms};
+use crate::{Kept, floor, mib};
 
 /// Sizes of photos, in bytes.
 const SIZES: [usize; 2] = [200_000, 2_000_000];
@@ -72,9 +73,9 @@ impl Load {
             self.clients,
             if self.is_fresh { "fresh TLS" } else { "keep-alive" },
             rate / floor_per_s,
-            percentile_ms(&waits, 50),
-            percentile_ms(&waits, 95),
-            percentile_ms(&waits, 99),
+            percentile(&waits, 50),
+            percentile(&waits, 95),
+            percentile(&waits, 99),
             cpu_ms as f64 / waits.len() as f64,
             mib(server.peak_memory_kib()?),
         );

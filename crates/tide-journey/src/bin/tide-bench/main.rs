@@ -78,12 +78,6 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Of waits in order, the one that so many percent do not exceed; in milliseconds.
-fn percentile_ms(sorted: &[Duration], percent: usize) -> f64 {
-    let index = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
-    ms(sorted.get(index).copied().unwrap_or_default())
-}
-
 fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1_000.0
 }

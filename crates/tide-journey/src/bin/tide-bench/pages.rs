@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use futures_util::StreamExt;
+use tide_journey::upload::percentile;
 use tide_journey::{Login, TestServer};
 use tide_photo::{CapturedAt, ClockQuality, ClockSource, Digest};
 use tide_server::catalog::{Catalog, NewPhoto, Origin, PhotoWriter, Station};
 use tokio::runtime::Runtime;
 
-use crate::{Kept, mib, ms, percentile_ms};
+use crate::{Kept, mib, ms};
 
 /// Requests of each page; the median is shown.
 const REQUESTS: usize = 60;
@@ -182,5 +183,5 @@ async fn page(login: &Login, path: &str) -> anyhow::Result<(f64, usize)> {
         waits.push(began.elapsed());
     }
     waits.sort();
-    Ok((percentile_ms(&waits, 50), length))
+    Ok((percentile(&waits, 50), length))
 }
