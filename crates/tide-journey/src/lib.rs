@@ -4,12 +4,14 @@
 pub mod browser;
 pub mod faults;
 pub mod needs;
+pub mod pebble;
 pub mod programs;
 pub mod server;
 pub mod station;
 pub mod upload;
 
 pub use needs::Need;
+pub use pebble::Pebble;
 pub use server::{Login, TestServer};
 pub use station::TestStation;
 pub use upload::Upload;

@@ -20,6 +20,8 @@ pub enum Need {
     Browser,
     /// A Python with the `requests` library.
     PythonRequests,
+    /// Pebble, an ACME authority for tests.
+    Pebble,
 }
 
 impl Need {
@@ -31,6 +33,7 @@ impl Need {
             Self::Program(name) => answers(name, &["--version"]),
             Self::Browser => answers("chromium", &["--version"]) && answers("chromedriver", &["--version"]),
             Self::PythonRequests => python().is_ok(),
+            Self::Pebble => answers("pebble", &["-help"]),
         }
     }
 }

@@ -44,7 +44,14 @@ impl TestServer {
     /// # Errors
     /// If it does not start.
     pub fn start_with(settings: &[(&str, &str)]) -> anyhow::Result<Self> {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        Self::start_on(free_port()?, settings)
+    }
+
+    /// The same on this port of loopback.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start_on(port: u16, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
         let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let mut server = Self { folder: TempDir::with_prefix("tide-server-")?, port, settings, running: None };
         server.restart()?;
@@ -260,6 +267,14 @@ impl Login {
     pub async fn photos(&self) -> anyhow::Result<Vec<Value>> {
         Ok(self.get("/photos").await?.error_for_status()?.json().await?)
     }
+}
+
+/// A port of loopback that nobody uses now.
+///
+/// # Errors
+/// If there is none.
+pub fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 /// Every file below a folder, without the folder's own path.
