@@ -28,6 +28,7 @@ pub struct TestServer {
 pub struct Login {
     client: Client,
     base: String,
+    cookie: String,
 }
 
 impl TestServer {
@@ -239,7 +240,7 @@ impl TestServer {
         let cookie = answer.headers().get(SET_COOKIE).with_context(|| format!("no cookie, but {}", answer.status()))?;
         let cookie = cookie.to_str()?.split(';').next().unwrap_or_default();
         let client = self.client_with(HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(cookie)?)]))?;
-        Ok(Login { client, base: self.url() })
+        Ok(Login { client, base: self.url(), cookie: cookie.to_owned() })
     }
 
     fn log_file(&self) -> PathBuf {
@@ -252,6 +253,11 @@ impl TestServer {
 }
 
 impl Login {
+    /// The session's cookie, as `name=value`.
+    pub fn cookie(&self) -> &str {
+        &self.cookie
+    }
+
     /// Opens an address of the server.
     ///
     /// # Errors
