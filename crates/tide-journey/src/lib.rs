@@ -7,6 +7,7 @@ pub mod faults;
 pub mod hand;
 pub mod mounts;
 pub mod needs;
+pub mod pebble;
 pub mod programs;
 pub mod raw;
 pub mod server;
@@ -14,6 +15,7 @@ pub mod station;
 pub mod upload;
 
 pub use needs::Need;
+pub use pebble::Pebble;
 pub use server::{Login, TestServer};
 pub use station::TestStation;
 pub use upload::Upload;

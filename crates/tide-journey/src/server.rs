@@ -47,9 +47,17 @@ impl TestServer {
     /// # Errors
     /// If it does not start.
     pub fn start_with(settings: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::start_on(free_port()?, settings)
+    }
+
+    /// The same on this port of loopback.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start_on(port: u16, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
         let folder = TempDir::with_prefix("tide-server-")?;
         let data = folder.path().join("data");
-        Self::start_on(folder, data, settings)
+        Self::start_with_all(folder, data, port, settings)
     }
 
     /// Starts a server whose data folder is somebody else's: a disk of its own, for instance.
@@ -57,11 +65,10 @@ impl TestServer {
     /// # Errors
     /// If it does not start.
     pub fn start_in(data: &Path, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
-        Self::start_on(TempDir::with_prefix("tide-server-")?, data.to_owned(), settings)
+        Self::start_with_all(TempDir::with_prefix("tide-server-")?, data.to_owned(), free_port()?, settings)
     }
 
-    fn start_on(folder: TempDir, data: PathBuf, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+    fn start_with_all(folder: TempDir, data: PathBuf, port: u16, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
         let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let mut server = Self { folder, data, port, settings, running: None };
         server.restart()?;
@@ -317,6 +324,14 @@ impl Login {
     pub async fn photos(&self) -> anyhow::Result<Vec<Value>> {
         Ok(self.get("/photos").await?.error_for_status()?.json().await?)
     }
+}
+
+/// A port of loopback that nobody uses now.
+///
+/// # Errors
+/// If there is none.
+pub fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 /// Every file below a folder, without the folder's own path.

@@ -67,7 +67,8 @@ pub struct Server {
     pub url: String,
     /// This station's secret.
     pub token: Hidden,
-    /// The one certificate (or private CA), PEM, that is trusted. There is no switch to trust another.
+    /// The one certificate (or private CA), PEM, that is trusted; or the word `public`, for a server whose certificate comes
+    /// from an authority that the system knows. There is no switch to trust another.
     pub certificate: String,
 }
 

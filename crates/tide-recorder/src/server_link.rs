@@ -1,4 +1,5 @@
-//! The way to the server: one trusted certificate, one token, one photo per call.
+//! The way to the server: one trusted certificate, one token, one photo per call. Where the settings say so in a word, the
+//! authorities that the system knows are trusted instead.
 
 mod patience;
 
@@ -26,6 +27,9 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(120);
 
 /// Longest wait that a server may ask for, in seconds.
 const MAX_RETRY_AFTER_S: u64 = 3_600;
+
+/// What `server.certificate` says instead of a certificate, to trust the authorities that the system knows.
+const PUBLIC: &str = "public";
 
 /// A server that can be reached with this station's settings.
 pub struct ServerLink {
@@ -77,7 +81,8 @@ pub enum LinkError {
     Url(String),
     /// Not a certificate.
     #[error(
-        "`server.certificate` must be the server's certificate in PEM form (`tide-server station add NAME --config` prints it)"
+        "`server.certificate` must be the server's certificate in PEM form (`tide-server station add NAME --config` prints it), \
+         or the word `public`"
     )]
     Certificate(#[source] Option<reqwest::Error>),
     /// The client cannot be made.
@@ -93,13 +98,11 @@ impl ServerLink {
     pub fn new(server: &Server) -> Result<Self, LinkError> {
         let url: Option<Url> = server.url.parse().ok().filter(|url: &Url| url.scheme() == "https" && url.has_host());
         let base = url.ok_or_else(|| LinkError::Url(server.url.clone()))?;
-        let trusted = Certificate::from_pem_bundle(server.certificate.as_bytes())
-            .map_err(|error| LinkError::Certificate(Some(error)))?;
-        if trusted.is_empty() {
-            return Err(LinkError::Certificate(None));
-        }
-        let client = Client::builder()
-            .tls_certs_only(trusted)
+        let builder = match server.certificate.trim() {
+            PUBLIC => Client::builder(),
+            pem => Client::builder().tls_certs_only(certificates(pem)?),
+        };
+        let client = builder
             .https_only(true)
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT)
@@ -139,6 +142,11 @@ impl Link for ServerLink {
             offer => offer,
         }
     }
+}
+
+fn certificates(pem: &str) -> Result<Vec<Certificate>, LinkError> {
+    let trusted = Certificate::from_pem_bundle(pem.as_bytes()).map_err(|error| LinkError::Certificate(Some(error)))?;
+    if trusted.is_empty() { Err(LinkError::Certificate(None)) } else { Ok(trusted) }
 }
 
 /// What the server answered.

@@ -1,4 +1,4 @@
-//! The server's certificate: the operator's own, or one that the server makes for itself and keeps.
+//! The server's certificate: the operator's own, one from an ACME authority, or one that the server makes for itself and keeps.
 //!
 //! A certificate of our own making is signed by its own key. Stations trust exactly that subject and key, so a renewed
 //! certificate with the same key reaches them all without anybody touching them.
@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use tide_durable::{Durable, IfExists};
 use tokio::signal::unix::Signal;
 
+use crate::acme::{AcmeCertificate, AcmeFiles, Authority, Challenges};
 use crate::config::Settings;
 use crate::data_folder;
 
@@ -51,7 +52,7 @@ struct Issued {
 }
 
 impl CertificateFiles {
-    /// Reads the operator's certificate, or makes or renews our own. Ours changes only when it must: near its end, and when
+    /// Reads the operator's certificate, or that of the ACME authority, or makes or renews our own. Ours changes only when it must: near its end, and when
     /// `public_name` is not in it. Addresses come and go, and old devices trust the very certificate that they were given.
     ///
     /// # Errors
@@ -60,6 +61,9 @@ impl CertificateFiles {
         match (&settings.certificate, &settings.certificate_key) {
             (Some(certificate), Some(key)) => Self::read(certificate, key),
             _ => {
+                if let Some(issued) = Self::issued(settings, durable)? {
+                    return Ok(issued);
+                }
                 let wanted = settings.public_name.iter().cloned().collect();
                 Self::own(durable, &wanted, &names_of_host(settings), now)
             }
@@ -71,11 +75,12 @@ impl CertificateFiles {
         self.own_names.as_ref().is_none_or(|names| names.contains(host))
     }
 
-    /// The configuration for serving with this certificate: TLS 1.2 and 1.3, HTTP/1.1.
+    /// The configuration for serving with this certificate: TLS 1.2 and 1.3, HTTP/1.1. With `challenges` it answers an ACME
+    /// authority too.
     ///
     /// # Errors
     /// If the files hold no certificate or no key that fits.
-    pub fn server_config(&self) -> anyhow::Result<RustlsConfig> {
+    pub fn server_config(&self, challenges: Option<&Challenges>) -> anyhow::Result<RustlsConfig> {
         let chain = CertificateDer::pem_slice_iter(self.certificate_pem.as_bytes())
             .collect::<Result<Vec<_>, _>>()
             .context("failed to read the certificate; it must be a PEM file")?;
@@ -87,6 +92,9 @@ impl CertificateFiles {
             .with_single_cert(chain, key)
             .context("the certificate and its key do not belong together")?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        if let Some(challenges) = challenges {
+            challenges.answer_in(&mut config);
+        }
         Ok(RustlsConfig::from_config(Arc::new(config)))
     }
 
@@ -96,6 +104,13 @@ impl CertificateFiles {
                 .with_context(|| format!("failed to read the certificate file {}", path.display()))
         };
         Ok(Self { certificate_pem: read(certificate)?, key_pem: read(key)?, own_names: None })
+    }
+
+    /// What the ACME authority of the settings has issued, if it has.
+    fn issued(settings: &Settings, durable: &Durable) -> anyhow::Result<Option<Self>> {
+        let Some(authority) = Authority::of(settings)? else { return Ok(None) };
+        let issued = AcmeFiles::open(durable)?.issued(&authority)?;
+        Ok(issued.map(Self::from))
     }
 
     /// `wanted` are the names that it must have; `names` those that it gets when it has to be made.
@@ -142,14 +157,26 @@ impl CertificateFiles {
     }
 }
 
+impl From<AcmeCertificate> for CertificateFiles {
+    fn from(AcmeCertificate { certificate_pem, key_pem, .. }: AcmeCertificate) -> Self {
+        Self { certificate_pem, key_pem, own_names: None }
+    }
+}
+
 /// Looks every minute, and at each of `reloads`, whether the certificate has to change or the operator has put another in its
 /// place, and goes over to it without breaking a connection. A pair of files that cannot be used changes nothing: the old one
 /// serves on.
-pub async fn keep_fresh(serving: RustlsConfig, settings: Settings, durable: Durable, mut reloads: Signal) {
+pub async fn keep_fresh(
+    serving: RustlsConfig,
+    settings: Settings,
+    durable: Durable,
+    challenges: Option<Challenges>,
+    mut reloads: Signal,
+) {
     let mut known = String::new();
     loop {
         let loaded = CertificateFiles::load(&settings, &durable, Timestamp::now());
-        match loaded.and_then(|files| Ok((files.server_config()?, files.certificate_pem))) {
+        match loaded.and_then(|files| Ok((files.server_config(challenges.as_ref())?, files.certificate_pem))) {
             Ok((_, pem)) if pem == known => (),
             Ok((config, pem)) => {
                 serving.reload_from_config(config.get_inner());
@@ -225,7 +252,7 @@ mod tests {
     fn the_certificate_stays_until_it_must_change_and_the_key_for_ever() {
         let folder = tempfile::tempdir().unwrap();
         let first = own(folder.path(), &["localhost"], "2026-01-01T00:00:00Z");
-        assert!(first.server_config().is_ok());
+        assert!(first.server_config(None).is_ok());
 
         let again = own(folder.path(), &["localhost"], "2027-01-01T00:00:00Z");
         assert_eq!(again.certificate_pem, first.certificate_pem, "a restart changes nothing");
@@ -235,7 +262,7 @@ mod tests {
         let named = own(folder.path(), &["localhost", "tide.example.org"], "2028-03-01T00:00:00Z");
         assert_ne!(named.certificate_pem, renewed.certificate_pem, "made anew for a new name");
         assert_eq!([&again, &renewed, &named].map(|files| &files.key_pem), [&first.key_pem; 3]);
-        assert!(named.server_config().is_ok());
+        assert!(named.server_config(None).is_ok());
     }
 
     #[cfg(unix)]
@@ -255,8 +282,8 @@ mod tests {
         let other = own(&folder.path().join("b"), &["localhost"], "2026-01-01T00:00:00Z");
         let mixed =
             CertificateFiles { certificate_pem: first.certificate_pem, key_pem: other.key_pem, own_names: None };
-        assert!(mixed.server_config().is_err());
+        assert!(mixed.server_config(None).is_err());
         let nothing = CertificateFiles { certificate_pem: String::new(), key_pem: String::new(), own_names: None };
-        assert!(nothing.server_config().is_err());
+        assert!(nothing.server_config(None).is_err());
     }
 }

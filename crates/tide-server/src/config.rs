@@ -25,6 +25,9 @@ const SOURCES: Sources = Sources {
         ("TIDE_ANONYMOUS_STATION", "anonymous_station"),
         ("TIDE_PLAIN_HTTP", "plain_http"),
         ("TIDE_LOG", "log"),
+        ("TIDE_ACME_DIRECTORY", "acme_directory"),
+        ("TIDE_ACME_CONTACT", "acme_contact"),
+        ("TIDE_ACME_ROOT", "acme_root"),
         ("SSL_CERT_PATH", "certificate"),
         ("SSL_KEY_PATH", "certificate_key"),
         ("ADMIN_USER", "admin_user"),
@@ -70,6 +73,13 @@ pub struct Settings {
     pub certificate: Option<PathBuf>,
     /// Private key (PEM) of `certificate`.
     pub certificate_key: Option<PathBuf>,
+    /// Directory of an ACME authority that issues the certificate for `public_name`, for instance
+    /// `https://acme-v02.api.letsencrypt.org/directory`. None: none is asked.
+    pub acme_directory: Option<String>,
+    /// Whom the authority may write to: `mailto:` and an address.
+    pub acme_contact: Option<String>,
+    /// Roots (PEM) of a private authority: of its directory and of the certificates that it issues. None: the system's roots.
+    pub acme_root: Option<PathBuf>,
     /// Name of the first operator.
     pub admin_user: String,
     /// Password of the first operator. None: a random one is printed once.
@@ -93,6 +103,9 @@ impl Default for Settings {
             log: "info".to_owned(),
             certificate: None,
             certificate_key: None,
+            acme_directory: None,
+            acme_contact: None,
+            acme_root: None,
             admin_user: "admin".to_owned(),
             admin_password: None,
         }
@@ -135,8 +148,49 @@ impl Settings {
                 "TIDE_PUBLIC_NAME is a host name or an address alone, without https:// and port (for instance tide.example.org)",
             ));
         }
+        self.check_acme()
+    }
+
+    fn check_acme(&self) -> Result<(), SettingsError> {
+        let Some(directory) = &self.acme_directory else {
+            return match self.acme_contact.is_some() || self.acme_root.is_some() {
+                true => Err(combination(
+                    "TIDE_ACME_CONTACT and TIDE_ACME_ROOT go with TIDE_ACME_DIRECTORY; set it too, or none of the three",
+                )),
+                false => Ok(()),
+            };
+        };
+        if self.certificate.is_some() || self.plain_http {
+            return Err(combination(
+                "TIDE_ACME_DIRECTORY asks for a certificate, SSL_CERT_PATH names another, and TIDE_PLAIN_HTTP needs none; \
+                 set only one of the three",
+            ));
+        }
+        if !directory.starts_with("https://") {
+            return Err(combination(
+                "TIDE_ACME_DIRECTORY is an address that begins with https:// (for instance \
+                 https://acme-v02.api.letsencrypt.org/directory)",
+            ));
+        }
+        if self.public_name.as_deref().is_none_or(|name| name.parse::<std::net::IpAddr>().is_ok()) {
+            return Err(combination(
+                "TIDE_ACME_DIRECTORY needs TIDE_PUBLIC_NAME, the host name that the certificate is for; set it to a name, \
+                 not an address",
+            ));
+        }
+        if self.acme_contact.as_deref().is_some_and(|contact| !is_contact(contact)) {
+            return Err(combination(
+                "TIDE_ACME_CONTACT is mailto: and an address (for instance mailto:tide@example.org)",
+            ));
+        }
         Ok(())
     }
+}
+
+fn is_contact(contact: &str) -> bool {
+    contact
+        .strip_prefix("mailto:")
+        .is_some_and(|address| address.contains('@') && !address.contains(char::is_whitespace))
 }
 
 fn is_host(name: &str) -> bool {
@@ -220,6 +274,27 @@ mod tests {
         }
         for bad in ["https://tide.example.org", "tide.example.org:5000", "a b", "."] {
             assert!(load(&[("TIDE_PUBLIC_NAME", bad)]).unwrap_err().contains("TIDE_PUBLIC_NAME"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn acme_needs_a_name_and_stands_alone() {
+        const DIRECTORY: (&str, &str) = ("TIDE_ACME_DIRECTORY", "https://acme.example.org/directory");
+        const NAME: (&str, &str) = ("TIDE_PUBLIC_NAME", "tide.example.org");
+        let contact = ("TIDE_ACME_CONTACT", "mailto:tide@example.org");
+        let settings = load(&[DIRECTORY, NAME, contact, ("TIDE_ACME_ROOT", "/root.pem")]).unwrap();
+        assert_eq!(settings.acme_directory.as_deref(), Some(DIRECTORY.1));
+        for (refused, words) in [
+            ([DIRECTORY, ("TIDE_PUBLIC_NAME", "")].as_slice(), "needs TIDE_PUBLIC_NAME"),
+            (&[DIRECTORY, ("TIDE_PUBLIC_NAME", "192.0.2.7")], "needs TIDE_PUBLIC_NAME"),
+            (&[DIRECTORY, NAME, ("SSL_CERT_PATH", "/a"), ("SSL_KEY_PATH", "/b")], "only one"),
+            (&[DIRECTORY, NAME, ("TIDE_PLAIN_HTTP", "true")], "only one"),
+            (&[("TIDE_ACME_DIRECTORY", "http://acme.example.org"), NAME], "https://"),
+            (&[DIRECTORY, NAME, ("TIDE_ACME_CONTACT", "tide@example.org")], "mailto:"),
+            (&[contact, NAME], "TIDE_ACME_DIRECTORY"),
+        ] {
+            let error = load(refused).unwrap_err();
+            assert!(error.contains(words), "{refused:?}: {error}");
         }
     }
 }

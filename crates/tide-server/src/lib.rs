@@ -1,6 +1,7 @@
 //! The server's program: receives photos from stations, keeps their bytes and what is known about them, and shows them to
 //! operators. `main` reads the command line; `serve` puts the parts together; `router` lists every address.
 
+pub mod acme;
 pub mod app;
 pub mod catalog;
 pub mod certificate;

@@ -16,10 +16,11 @@ use tide_photo::wire;
 use tower_http::csrf::CsrfLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::RequestBodyTimeoutLayer;
+use tower_http::trace::TraceLayer;
 
 use crate::app::App;
 use crate::handlers::{
-    PageError, assets, gallery, health, images, legacy_upload, login, photo_page, photos_json, put_photo,
+    PageError, assets, gallery, health, images, legacy_upload, login, openapi, photo_page, photos_json, put_photo,
 };
 use crate::ingest::request_body;
 
@@ -67,7 +68,8 @@ pub fn router(app: App, hsts_days: u32) -> Router {
         .layer(RequestBodyTimeoutLayer::new(FORM_TIMEOUT))
         .layer(CsrfLayer::new());
 
-    let probes = Router::new().route("/health", get(health::health));
+    let probes =
+        Router::new().route("/health", get(health::health)).route("/api/v1/openapi.json", get(openapi::document));
 
     let router = stations.merge(people).merge(probes).fallback(async || PageError::NotFound).with_state(app);
     let headers = HEADERS.map(|(name, value)| (name, HeaderValue::from_static(value)));
@@ -75,6 +77,8 @@ pub fn router(app: App, hsts_days: u32) -> Router {
         .into_iter()
         .chain(hsts(hsts_days))
         .fold(router, |router, (name, value)| router.layer(SetResponseHeaderLayer::if_not_present(name, value)))
+        // Every request, for who asks with TIDE_LOG=tower_http=debug. What fails is logged where it is handled.
+        .layer(TraceLayer::new_for_http().on_failure(()))
 }
 
 /// Strict-Transport-Security (RFC 6797), if the settings ask for it.

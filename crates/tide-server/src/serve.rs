@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use tide_durable::{Alone, Durable};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::acme::{Authority, Challenges};
 use crate::app::{App, now};
 use crate::catalog::{Catalog, PhotoWriter, Station};
 use crate::certificate::CertificateFiles;
@@ -24,7 +25,7 @@ use crate::ingest::{Ingest, UploadSlots};
 use crate::passwords::Passwords;
 use crate::photo_store::PhotoStore;
 use crate::thumbnails::Thumbnailer;
-use crate::{certificate, data_folder, first_start, left_behind, router};
+use crate::{acme, certificate, data_folder, first_start, left_behind, router};
 
 /// How long requests under way may take to end after the server was told to stop.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -48,10 +49,14 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     let store = app.store.clone();
     let service = router::router(app, settings.hsts_days).into_make_service_with_connect_info::<SocketAddr>();
 
+    let authority = Authority::of(&settings)?;
+    let challenges = authority.as_ref().map(|_| Challenges::default());
     // Before anybody can connect: whoever is answered at all is answered rightly.
     let tls = match settings.plain_http {
         true => None,
-        false => Some(CertificateFiles::load(&settings, &durable, Timestamp::now())?.server_config()?),
+        false => {
+            Some(CertificateFiles::load(&settings, &durable, Timestamp::now())?.server_config(challenges.as_ref())?)
+        }
     };
     import_in_place(&catalog, &durable);
     let listener = TcpListener::bind(settings.listen)
@@ -67,7 +72,16 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     // Without TLS too, where there is nothing to reload: unheard, SIGHUP would end the server.
     let reloads = signal(SignalKind::hangup()).context("failed to listen for SIGHUP")?;
     if let Some(tls) = tls {
-        tokio::spawn(certificate::keep_fresh(tls.clone(), settings.clone(), durable.clone(), reloads));
+        tokio::spawn(certificate::keep_fresh(
+            tls.clone(),
+            settings.clone(),
+            durable.clone(),
+            challenges.clone(),
+            reloads,
+        ));
+        if let Some((authority, challenges)) = authority.zip(challenges) {
+            tokio::spawn(acme::keep_certified(tls.clone(), durable.clone(), authority, challenges));
+        }
         tracing::info!(address = %format_args!("https://{address}"), "serving");
         let acceptor = RustlsAcceptor::new(tls).acceptor(doorkeeper);
         limited(axum_server::from_tcp(listener)?.acceptor(acceptor)).handle(handle).serve(service).await?;

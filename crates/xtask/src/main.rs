@@ -4,6 +4,7 @@ mod config;
 mod demo;
 mod process;
 mod release_run;
+mod scan;
 mod tools;
 mod verify;
 mod workspace;
@@ -23,6 +24,7 @@ struct Xtask {
 enum Verb {
     Bench(release_run::Bench),
     Faults(release_run::Faults),
+    Scan(scan::Arguments),
     Demo(demo::Arguments),
     Verify(verify::Arguments),
 }
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
     let outcome = match Xtask::parse().verb {
         Verb::Bench(arguments) => release_run::bench(&arguments),
         Verb::Faults(arguments) => release_run::faults(&arguments),
+        Verb::Scan(arguments) => scan::run(&arguments),
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Verify(arguments) => verify::run(&arguments),
     };

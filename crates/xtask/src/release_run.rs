@@ -1,4 +1,4 @@
-//! `cargo xtask bench` and `cargo xtask faults`: programs of the journeys, built for release and run.
+//! `cargo xtask bench` and `cargo xtask faults`, and what `cargo xtask scan` shares with them: programs of the journeys, built for release and run.
 
 use std::process::Command;
 
@@ -41,7 +41,14 @@ pub(crate) fn faults(arguments: &Faults) -> Result<()> {
 }
 
 fn run(program: &str, options: &[String]) -> Result<()> {
-    let workspace = Workspace::load()?;
+    run_in(&Workspace::load()?, program, options)
+}
+
+/// Builds for release and runs a program of the journeys.
+///
+/// # Errors
+/// If something cannot be built, or the program fails.
+pub(crate) fn run_in(workspace: &Workspace, program: &str, options: &[String]) -> Result<()> {
     let mut build = process::cargo(&["build", "--workspace", "--bins", "--release", "--locked"]);
     process::run(build.current_dir(&workspace.root))?;
     process::run(Command::new(workspace.target.join("release").join(program)).args(options))

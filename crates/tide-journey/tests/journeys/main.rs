@@ -1,5 +1,6 @@
 //! The journeys: what users do, from outside, with the real programs.
 
+mod acme;
 mod bad_input;
 mod browser;
 mod faults;
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
     // The first to ask decides; reqwest brings no cryptography of its own.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let journeys = [
+        acme::journeys(),
         bad_input::journeys(),
         browser::journeys(),
         faults::journeys(),

@@ -6,6 +6,7 @@ use tide_durable::Durable;
 use tide_photo::StationName;
 
 use super::ACTOR;
+use crate::acme::Authority;
 use crate::app::now;
 use crate::catalog::StationTaken;
 use crate::certificate::{CertificateFiles, own_addresses};
@@ -13,6 +14,9 @@ use crate::config::Settings;
 use crate::login::note;
 use crate::secret::Secret;
 use crate::serve::{open_catalog, open_data_folder, open_existing_data_folder};
+
+/// What a station's `certificate` says, in TOML, to trust the authorities that its system knows.
+const PUBLIC: &str = "\"public\"";
 
 /// What can be done with stations.
 #[derive(Subcommand)]
@@ -91,7 +95,8 @@ pub async fn station(settings: &Settings, command: StationCommand) -> anyhow::Re
 /// How stations reach and know this server.
 struct Trust {
     url: String,
-    certificate_pem: String,
+    /// The value of the key `certificate`, in TOML.
+    certificate: String,
 }
 
 impl Trust {
@@ -99,9 +104,13 @@ impl Trust {
         let host = host(settings);
         if settings.plain_http {
             // The proxy in front has the ordinary port, and a certificate that we cannot know.
-            let certificate_pem =
-                "(put the certificate of the proxy here, or that of its issuer, in PEM form)".to_owned();
-            return Ok(Self { url: format!("https://{}", in_url(&host)), certificate_pem });
+            let certificate = in_lines("(put the certificate of the proxy here, or that of its issuer, in PEM form)");
+            return Ok(Self { url: format!("https://{}", in_url(&host)), certificate });
+        }
+        if let Some(authority) = Authority::of(settings)? {
+            // Its certificates come and go; who vouches for them stays. The authority reaches this server as port 443.
+            let certificate = authority.roots_pem.map_or_else(|| PUBLIC.to_owned(), |pem| in_lines(&pem));
+            return Ok(Self { url: format!("https://{host}"), certificate });
         }
         let files = CertificateFiles::load(settings, durable, jiff::Timestamp::now())?;
         if !files.is_for(&host) {
@@ -111,7 +120,7 @@ impl Trust {
             );
         }
         let url = format!("https://{}:{}", in_url(&host), settings.listen.port());
-        Ok(Self { url, certificate_pem: files.certificate_pem })
+        Ok(Self { url, certificate: in_lines(&files.certificate_pem) })
     }
 
     fn print(&self, station: &NamedStation, token: &Secret) {
@@ -120,13 +129,12 @@ impl Trust {
             println!("{token}");
             return;
         }
-        let Self { url, certificate_pem } = self;
+        let Self { url, certificate } = self;
         println!(
-            "station = \"{}\"\n\n[server]\nurl = \"{url}\"\ntoken = \"{token}\"\ncertificate = \"\"\"\n{}\n\"\"\"\n\n\
+            "station = \"{}\"\n\n[server]\nurl = \"{url}\"\ntoken = \"{token}\"\ncertificate = {certificate}\n\n\
              # Choose the camera by taking away the two signs below: \"synthetic\", or \"replay\" with a folder.\n\
              # [camera]\n# kind = \"synthetic\"",
             station.name,
-            certificate_pem.trim_end()
         );
     }
 }
@@ -139,6 +147,11 @@ fn host(settings: &Settings) -> String {
         None if !settings.listen.ip().is_unspecified() => settings.listen.ip().to_string(),
         None => own_addresses().first().map_or("localhost".to_owned(), ToString::to_string),
     }
+}
+
+/// A text of several lines in TOML.
+fn in_lines(text: &str) -> String {
+    format!("\"\"\"\n{}\n\"\"\"", text.trim_end())
 }
 
 fn in_url(host: &str) -> String {

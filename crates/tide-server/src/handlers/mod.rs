@@ -6,6 +6,7 @@ pub mod health;
 pub mod images;
 pub mod legacy_upload;
 pub mod login;
+pub mod openapi;
 pub mod photo_page;
 pub mod photos_json;
 pub mod put_photo;

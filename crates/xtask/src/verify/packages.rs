@@ -1,4 +1,5 @@
-//! The system packages that the journeys need: a browser to look through, and the prototype's own clients.
+//! The system packages that the journeys need: a browser to look through, an ACME authority, and the
+//! prototype's own clients.
 
 use std::env;
 use std::fs;
@@ -13,8 +14,13 @@ use crate::config::Config;
 use crate::process::{output, run};
 
 /// Each program that must be on the `PATH`, and the Debian package that brings it.
-const PROGRAMS: &[(&str, &str)] =
-    &[("chromium", "chromium"), ("chromedriver", "chromium-driver"), ("curl", "curl"), ("git", "git")];
+const PROGRAMS: &[(&str, &str)] = &[
+    ("chromium", "chromium"),
+    ("chromedriver", "chromium-driver"),
+    ("curl", "curl"),
+    ("git", "git"),
+    ("pebble", "pebble"),
+];
 
 /// Python with its module `requests`: the prototype's stations upload with it.
 const PYTHON_REQUESTS: &str = "python3-requests";
