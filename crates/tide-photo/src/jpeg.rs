@@ -115,6 +115,11 @@ impl JpegCheck {
         self.is_progressive
     }
 
+    /// The dimensions as soon as they have come, long before the picture is known to be whole.
+    pub fn dimensions(&self) -> Option<Dimensions> {
+        self.dimensions
+    }
+
     /// The dimensions, if everything up to the end marker was there.
     ///
     /// # Errors

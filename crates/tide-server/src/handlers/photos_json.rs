@@ -1,6 +1,6 @@
 //! `GET /photos`: the prototype's list of photos, newest first.
 //!
-//! Without a limit it is a stream of all rows, read a thousand at a time; with `?limit=` and `?before=ID` it is one page.
+//! Without a limit it is a stream of all rows, read some hundred at a time; with `?limit=` and `?before=ID` it is one page.
 
 use std::collections::VecDeque;
 
@@ -16,8 +16,11 @@ use super::{LoggedIn, PageError};
 use crate::app::App;
 use crate::catalog::{Catalog, CatalogError, Page, PhotoFilter, PhotoRecord, Turn};
 
-/// Rows in one page at most, and read at a time for the stream.
-const CHUNK_PHOTOS: u32 = 1_000;
+/// Rows in one page at most.
+const PAGE_PHOTOS: u32 = 1_000;
+
+/// Rows read at a time for the stream: some hundreds of kilobytes of memory.
+const CHUNK_PHOTOS: u32 = 250;
 
 /// Which rows.
 #[derive(Deserialize)]
@@ -71,9 +74,10 @@ pub async fn photos(
     Query(selection): Query<Selection>,
 ) -> Result<Response, PageError> {
     let turn = selection.before.map_or(Turn::Newest, Turn::OlderThan);
-    let limit = selection.limit.unwrap_or(CHUNK_PHOTOS).clamp(1, CHUNK_PHOTOS);
+    let is_page = selection.limit.is_some() || selection.before.is_some();
+    let limit = if is_page { selection.limit.unwrap_or(PAGE_PHOTOS).clamp(1, PAGE_PHOTOS) } else { CHUNK_PHOTOS };
     let page = app.catalog.photo_page(PhotoFilter::default(), turn, limit).await?.ok_or(PageError::NotFound)?;
-    if selection.limit.is_some() || selection.before.is_some() {
+    if is_page {
         return Ok(Json(page.photos.iter().map(PhotoJson::from).collect::<Vec<_>>()).into_response());
     }
     let body = Body::from_stream(stream::unfold(Listing::new(app.catalog, page), Listing::next));

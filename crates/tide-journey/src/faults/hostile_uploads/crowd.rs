@@ -74,14 +74,11 @@ impl Crowd {
 
     async fn once(self) -> anyhow::Result<Siege> {
         let allowed = self.allowed.to_string();
-        let mut server = TestServer::start_with(&[
+        let server = TestServer::start_with(&[
             ("ADMIN_PASS", crate::server::PASSWORD),
             ("TIDE_MAX_CONNECTIONS", "8192"),
             ("TIDE_MAX_CONNECTIONS_PER_ADDRESS", &allowed),
         ])?;
-        // The first start hashes the first operator's password in 19 MiB, which the allocator keeps: no work of the crowd's.
-        server.stop()?;
-        server.restart()?;
         let tls = raw::tls_config(&std::fs::read(server.certificate())?)?;
         let honest = server.add_station_token("pier-1")?;
         let stolen = server.add_station_token("pier-2")?;
