@@ -7,6 +7,10 @@
 /// whoever decodes it.
 pub const MAX_PIXELS: u64 = 100_000_000;
 
+/// Scans of a picture at most. Cameras write one, progressive encoders about a dozen; a decoder goes through the whole picture for
+/// each, even for one of ten bytes.
+pub const MAX_SCANS: u32 = 100;
+
 const SOI: u8 = 0xD8;
 const EOI: u8 = 0xD9;
 const SOS: u8 = 0xDA;
@@ -36,6 +40,9 @@ pub enum JpegError {
     /// Something follows the end.
     #[error("there are bytes after the end of the JPEG")]
     TrailingBytes,
+    /// More than [`MAX_SCANS`].
+    #[error("the JPEG has more than {MAX_SCANS} scans")]
+    TooManyScans,
     /// Zero or more than [`MAX_PIXELS`] pixels.
     #[error("the JPEG's header gives no usable size ({width} x {height} pixels)")]
     Size {
@@ -52,6 +59,8 @@ pub struct JpegCheck {
     state: State,
     dimensions: Option<Dimensions>,
     is_progressive: bool,
+    components: u8,
+    has_partial_scan: bool,
     scans: u32,
 }
 
@@ -66,7 +75,7 @@ enum State {
     /// In the two bytes of a segment's length.
     Length { marker: u8, high: Option<u8> },
     /// In the body of a segment.
-    Body { marker: u8, at: u16, left: u16, frame: [u8; 5] },
+    Body { marker: u8, at: u16, left: u16, frame: [u8; 6] },
     /// In entropy-coded data.
     Scan,
     /// After a 0xFF in entropy-coded data.
@@ -77,7 +86,14 @@ enum State {
 
 impl Default for JpegCheck {
     fn default() -> Self {
-        Self { state: State::Start { seen: 0 }, dimensions: None, is_progressive: false, scans: 0 }
+        Self {
+            state: State::Start { seen: 0 },
+            dimensions: None,
+            is_progressive: false,
+            components: 0,
+            has_partial_scan: false,
+            scans: 0,
+        }
     }
 }
 
@@ -109,15 +125,12 @@ impl JpegCheck {
         Ok(())
     }
 
-    /// Whether a frame header seen so far announces a progressive picture (SOF2, SOF6, SOF10, SOF14), whose decoder holds every
-    /// coefficient in memory.
-    pub fn is_progressive(&self) -> bool {
-        self.is_progressive
-    }
-
-    /// The dimensions as soon as they have come, long before the picture is known to be whole.
-    pub fn dimensions(&self) -> Option<Dimensions> {
-        self.dimensions
+    /// The dimensions, and whether a decoder has to hold every coefficient in memory: for a progressive picture (SOF2, SOF6,
+    /// SOF10, SOF14), and for one whose first scan is not of all components. Known with the first scan's header, long before the
+    /// picture is known to be whole.
+    pub fn outlook(&self) -> Option<(Dimensions, bool)> {
+        let dimensions = self.dimensions.filter(|_| self.scans > 0)?;
+        Some((dimensions, self.is_progressive || self.has_partial_scan))
     }
 
     /// The dimensions, if everything up to the end marker was there.
@@ -159,7 +172,7 @@ impl JpegCheck {
             State::Length { marker, high: Some(high) } => {
                 // The length counts its own two bytes.
                 let left = u16::from_be_bytes([high, byte]).checked_sub(2).ok_or(JpegError::Damaged)?;
-                self.in_body(marker, 0, left, [0; 5])
+                self.in_body(marker, 0, left, [0; 6])
             }
             State::Body { marker, at, left, mut frame } => {
                 if let Some(slot) = frame.get_mut(usize::from(at)) {
@@ -189,17 +202,19 @@ impl JpegCheck {
         }
     }
 
-    fn in_body(&mut self, marker: u8, at: u16, left: u16, frame: [u8; 5]) -> Result<State, JpegError> {
+    fn in_body(&mut self, marker: u8, at: u16, left: u16, frame: [u8; 6]) -> Result<State, JpegError> {
         if left > 0 {
             return Ok(State::Body { marker, at, left, frame });
         }
         if is_frame_header(marker) {
             self.dimensions = Some(dimensions(at, frame)?);
             self.is_progressive |= marker & 0b11 == 0b10;
+            self.components = frame[5];
         }
         if marker == SOS {
             self.scans += 1;
-            return Ok(State::Scan);
+            self.has_partial_scan |= self.scans == 1 && frame[0] < self.components;
+            return if self.scans > MAX_SCANS { Err(JpegError::TooManyScans) } else { Ok(State::Scan) };
         }
         Ok(State::BeforeMarker)
     }
@@ -210,8 +225,8 @@ fn is_frame_header(marker: u8) -> bool {
     matches!(marker, 0xC0..=0xCF) && !matches!(marker, 0xC4 | 0xC8 | 0xCC)
 }
 
-/// A frame header begins with its precision (1 byte), rows (2), pixels in a row (2).
-fn dimensions(length: u16, frame: [u8; 5]) -> Result<Dimensions, JpegError> {
+/// A frame header begins with its precision (1 byte), rows (2), pixels in a row (2), components (1).
+fn dimensions(length: u16, frame: [u8; 6]) -> Result<Dimensions, JpegError> {
     if length < 6 {
         return Err(JpegError::Damaged);
     }
@@ -287,6 +302,19 @@ mod tests {
         assert_eq!(JpegCheck::of(&[0xFF, SOI, 0x00]), Err(JpegError::Damaged));
         assert_eq!(JpegCheck::of(&[0xFF, SOI, 0xFF, 0xE0, 0, 1]), Err(JpegError::Damaged));
         assert_eq!(JpegCheck::of(&[0xFF, SOI, 0xFF, SOS]), Err(JpegError::Damaged));
+    }
+
+    #[test]
+    fn more_scans_than_any_encoder_writes_are_refused() {
+        let with_scans = |scans: u32| {
+            let mut jpeg = small(2, 1);
+            jpeg.truncate(jpeg.len() - 2);
+            (1..scans).for_each(|_| jpeg.extend([0xFF, SOS, 0, 8, 1, 1, 0, 0, 63, 0, 0x12]));
+            jpeg.extend([0xFF, EOI]);
+            JpegCheck::of(&jpeg)
+        };
+        assert!(with_scans(MAX_SCANS).is_ok());
+        assert_eq!(with_scans(MAX_SCANS + 1), Err(JpegError::TooManyScans));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::catalog::{Catalog, PhotoRecord};
 use crate::config::Settings;
+use crate::left_behind;
 use crate::photo_store::{PhotoStore, digest_of_file};
 use crate::serve::{open_catalog, open_existing_data_folder};
 
@@ -20,6 +21,9 @@ const CHUNK_PHOTOS: u32 = 1_000;
 
 /// How long an upload under way may be between its bytes and its row.
 const SETTLING: Duration = Duration::from_secs(2);
+
+/// Further looks at bytes without a row, for a server that is slow just now.
+const FURTHER_LOOKS: u32 = 2;
 
 /// How thorough.
 #[derive(Args)]
@@ -44,9 +48,9 @@ pub struct Findings {
     pub missing: Vec<String>,
     /// Rows whose bytes are others, or cannot be read.
     pub damaged: Vec<String>,
-    /// Bytes without a row: an upload was interrupted before its receipt. A station offers its photo again.
+    /// Bytes without a row: an upload was interrupted before its receipt, or the catalog is an older one.
     pub unlisted: Vec<String>,
-    /// Files that earlier starts have set aside because they had no row. They are no problem of the store.
+    /// Files that earlier starts have set aside because they had no row. No problem of the store, so the JSON leaves it out.
     #[serde(skip)]
     pub set_aside: usize,
 }
@@ -76,8 +80,8 @@ pub async fn check(settings: &Settings, options: &CheckOptions) -> anyhow::Resul
         println!("{}", serde_json::to_string_pretty(&findings)?);
     } else {
         print(&findings);
-        print_set_aside(&findings, &store);
     }
+    tell_set_aside(&findings, &store);
     Ok(if findings.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -99,26 +103,26 @@ pub async fn examine(catalog: &Catalog, store: &PhotoStore, read: bool) -> anyho
             progress.inc(1);
         }
     }
-    let unlisted = without_row(catalog, store, &files).await?;
+    let mut unlisted = without_row(catalog, store, &files).await?;
     progress.finish_and_clear();
-    if !unlisted.is_empty() {
-        // An upload that the running server was just taking in has its row by now, and bytes that were left behind are set aside.
+    for _ in 0..FURTHER_LOOKS {
+        if unlisted.is_empty() {
+            break;
+        }
+        // An upload that the running server was just taking in may have its row by now, and bytes that were left behind may be
+        // set aside.
         tokio::time::sleep(SETTLING).await;
+        unlisted = without_row(catalog, store, &unlisted).await?;
     }
-    let unlisted = without_row(catalog, store, &unlisted).await?;
-    findings.unlisted = unlisted.iter().filter(|file| file.exists()).map(|file| store.key_of(file)).collect();
+    findings.unlisted = unlisted.iter().map(|file| store.key_of(file)).collect();
     findings.set_aside = all_files(store, store.aside_folder())?.len();
     Ok(findings)
 }
 
-/// Those of the files that no row points at.
+/// Those of the files that no row points at, and that are there.
 async fn without_row(catalog: &Catalog, store: &PhotoStore, files: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
-    let mut without = Vec::new();
-    for files in files.chunks(CHUNK_PHOTOS as usize) {
-        let keys: Vec<_> = files.iter().map(|file| store.key_of(file)).collect();
-        let known = catalog.known_store_keys(&keys).await?;
-        without.extend(files.iter().zip(keys).filter(|(_, key)| !known.contains(key)).map(|(file, _)| file.clone()));
-    }
+    let mut without = left_behind::select(catalog, files, false, |file| store.key_of(file)).await?;
+    without.retain(|file| left_behind::is_ordinary(file));
     Ok(without)
 }
 
@@ -170,7 +174,8 @@ fn print(findings: &Findings) {
         (&findings.damaged, "cannot be read, or has other bytes than the catalog says"),
         (
             &findings.unlisted,
-            "is not in the catalog: its upload was interrupted before the receipt, and a station offers it again",
+            "is not in the catalog: its upload was interrupted before the receipt (a station then offers it again), or the \
+             catalog is older than the photo; it may be the only copy",
         ),
     ] {
         for key in keys {
@@ -180,14 +185,31 @@ fn print(findings: &Findings) {
     println!("{} photos checked, {} problems", findings.photos, findings.problems());
 }
 
-fn print_set_aside(findings: &Findings, store: &PhotoStore) {
+/// Beside the findings, whatever their form.
+fn tell_set_aside(findings: &Findings, store: &PhotoStore) {
     if findings.set_aside > 0 {
-        let folder = store.aside_folder();
-        println!(
-            "{} files without a row lie in {}, where a start of the server has put them; look at them, and remove those \
-             that nobody needs",
+        eprintln!(
+            "{} files without a row lie in {}, where starts of the server have put them: interrupted uploads, or an older \
+             catalog; they may be the only copies",
             findings.set_aside,
-            folder.display()
+            store.aside_folder().display()
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tide_durable::Durable;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_no_ordinary_file_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = PhotoStore::open(Durable::open(folder.path()).unwrap()).unwrap();
+        let catalog = Catalog::open(&folder.path().join("tide.db")).await.unwrap();
+        std::os::unix::fs::symlink(folder.path(), store.folder().join("pier-4")).unwrap();
+        std::os::unix::fs::symlink("nowhere", store.folder().join("dangling.jpg")).unwrap();
+        assert!(examine(&catalog, &store, true).await.unwrap().is_clean());
     }
 }

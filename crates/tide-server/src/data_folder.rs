@@ -1,14 +1,5 @@
-//! The folder that holds all state of a server:
-//!
-//! ```text
-//! catalog/     the database
-//! photos/      the photo store; in `.incoming`, uploads that are not whole yet, swept at start
-//! thumbnails/  made from the photos; may be deleted at any time
-//! tls/         certificate and key of our own making
-//! lock         held by the running server
-//! ```
-//!
-//! Only the server's own user may enter any of them.
+//! The folder that holds all state of a server. What lies where in it, and what may be deleted, is listed in `crates/README.md`
+//! under "On disk". Only the server's own user may enter the folders below it.
 
 use std::io;
 use std::path::PathBuf;

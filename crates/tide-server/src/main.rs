@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
@@ -18,15 +19,25 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 /// Threads that wait for the disk. More at once make no disk faster, and each takes memory.
 const DISK_THREADS: usize = 32;
 
+/// How long work that waits for the disk or decodes a photo may hold up the end of the program; it loses nothing.
+const LAST_WORK: Duration = Duration::from_secs(5);
+
 fn main() -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(DISK_THREADS).build();
-    match runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(run())) {
+    match start() {
         Ok(code) => code,
         Err(error) => {
             eprintln!("tide-server: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn start() -> anyhow::Result<ExitCode> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.enable_all().max_blocking_threads(DISK_THREADS).build()?;
+    let outcome = runtime.block_on(run());
+    runtime.shutdown_timeout(LAST_WORK);
+    outcome
 }
 
 async fn run() -> anyhow::Result<ExitCode> {

@@ -96,7 +96,7 @@ impl PhotoStore {
         self.keepers.read().await
     }
 
-    /// To be had by who takes bytes without a row for left behind. Uploads wait meanwhile.
+    /// To be had by who takes bytes without a row for left behind. Uploads wait meanwhile, so not for long.
     pub async fn nobody_keeping(&self) -> NobodyKeeping<'_> {
         self.keepers.write().await
     }

@@ -45,6 +45,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     let durable = open_data_folder(&settings)?;
     let _alone = claim(&durable)?;
     let catalog = open_catalog(&durable).await?;
+    catalog.settle().await.context("failed to force the catalog to the disk")?;
     let app = build(&settings, durable.clone(), catalog.clone()).await?;
     let store = app.store.clone();
     let service = router::router(app, settings.hsts_days).into_make_service_with_connect_info::<SocketAddr>();

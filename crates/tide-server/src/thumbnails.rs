@@ -32,9 +32,9 @@ const LET_PASS: Duration = Duration::from_millis(250);
 /// Thumbnails made at the same time: a gallery page may ask for sixty at once, and a server may be one of two cores.
 const MADE_AT_ONCE: usize = 2;
 
-/// Largest progressive JPEG decoded, in pixels: no camera of a station makes any. A sequential one is decoded line by line; of a
-/// progressive one all coefficients are in memory, up to six bytes for each pixel.
-const MAX_PROGRESSIVE_PIXELS: u64 = 16_000_000;
+/// Largest JPEG decoded of which every coefficient has to be in memory, in pixels: progressive ones, and others in several scans.
+/// No camera of a station makes any. They take up to six bytes for each pixel; others are decoded line by line.
+const MAX_BUFFERED_PIXELS: u64 = 16_000_000;
 
 /// Makes and keeps thumbnails. Clones share the queue.
 #[derive(Clone)]
@@ -47,7 +47,7 @@ struct Makers {
     store: PhotoStore,
     durable: Durable,
     places: Arc<Semaphore>,
-    progressive: Mutex<()>,
+    buffered: Mutex<()>,
 }
 
 /// A photo of which there can be no thumbnail.
@@ -57,7 +57,7 @@ pub enum ThumbnailError {
     #[error("the photo is damaged")]
     Damaged(#[from] JpegError),
     /// It would take more memory than it is worth.
-    #[error("the photo is a progressive JPEG of more than 16 megapixels")]
+    #[error("the photo is a JPEG in several scans of more than 16 megapixels")]
     TooCostly,
     /// The JPEG cannot be decoded; the library's words.
     #[error("failed to decode the photo: {0}")]
@@ -75,7 +75,7 @@ impl Thumbnailer {
     /// before anybody's thumbnail.
     pub fn start(store: PhotoStore, durable: Durable, uploads: UploadSlots) -> Self {
         let places = Arc::new(Semaphore::new(MADE_AT_ONCE));
-        let makers = Arc::new(Makers { store, durable, places, progressive: Mutex::default() });
+        let makers = Arc::new(Makers { store, durable, places, buffered: Mutex::default() });
         let (waiting, mut queue) = mpsc::channel::<String>(QUEUE_PHOTOS);
         let thumbnailer = Self { makers, waiting };
         let makers = Arc::clone(&thumbnailer.makers);
@@ -124,48 +124,47 @@ impl Makers {
     }
 
     fn make(&self, photo: &Path, path: &Path) -> Result<(), ThumbnailError> {
-        let jpeg = thumbnail(BufReader::new(File::open(photo)?), &self.progressive)?;
+        let jpeg = thumbnail(BufReader::new(File::open(photo)?), &self.buffered)?;
         self.durable.publish(path, &jpeg, IfExists::Replace)?;
         Ok(())
     }
 }
 
 /// The thumbnail of a JPEG: the whole picture, at most 480 pixels wide and high, never larger than the photo. Whoever makes one
-/// of a progressive JPEG waits for `progressive`, so that there is one such picture in memory.
+/// of a JPEG whose coefficients must all be in memory waits for `buffered`, so that there is one such picture.
 ///
 /// # Errors
 /// If the photo cannot be decoded.
-pub fn thumbnail(mut photo: impl BufRead + Seek, progressive: &Mutex<()>) -> Result<Vec<u8>, ThumbnailError> {
-    let is_progressive = look_at_header(&mut photo)?;
+pub fn thumbnail(mut photo: impl BufRead + Seek, buffered: &Mutex<()>) -> Result<Vec<u8>, ThumbnailError> {
+    let is_buffered = look_at_headers(&mut photo)?;
     // Nobody can leave nothing in a broken state.
-    let _alone = is_progressive.then(|| progressive.lock().unwrap_or_else(PoisonError::into_inner));
+    let _alone = is_buffered.then(|| buffered.lock().unwrap_or_else(PoisonError::into_inner));
     // The library says by unwinding that it cannot go on.
     catch_unwind(AssertUnwindSafe(|| scale(photo))).unwrap_or_else(|words| {
         Err(ThumbnailError::Decode(words.downcast::<String>().map_or_else(|_| "unknown".to_owned(), |words| *words)))
     })
 }
 
-/// Whether it is a progressive JPEG. Hostile dimensions are refused here, before any memory is taken for them.
-fn look_at_header(photo: &mut (impl BufRead + Seek)) -> Result<bool, ThumbnailError> {
+/// Whether all coefficients have to be in memory. Hostile dimensions are refused here, before any memory is taken for them.
+fn look_at_headers(photo: &mut (impl BufRead + Seek)) -> Result<bool, ThumbnailError> {
     let mut check = JpegCheck::default();
-    let Dimensions { width, height } = loop {
+    let (Dimensions { width, height }, is_buffered) = loop {
         let bytes = photo.fill_buf()?;
         let length = bytes.len();
         if length == 0 {
-            return Err(JpegError::Damaged.into());
+            return Err(JpegError::Truncated.into());
         }
         check.update(bytes)?;
         photo.consume(length);
-        if let Some(dimensions) = check.dimensions() {
-            break dimensions;
+        if let Some(outlook) = check.outlook() {
+            break outlook;
         }
     };
     photo.rewind()?;
-    let is_progressive = check.is_progressive();
-    if is_progressive && u64::from(width) * u64::from(height) > MAX_PROGRESSIVE_PIXELS {
+    if is_buffered && u64::from(width) * u64::from(height) > MAX_BUFFERED_PIXELS {
         return Err(ThumbnailError::TooCostly);
     }
-    Ok(is_progressive)
+    Ok(is_buffered)
 }
 
 fn scale(photo: impl BufRead) -> Result<Vec<u8>, ThumbnailError> {
@@ -250,19 +249,30 @@ mod tests {
         }
     }
 
-    /// A JPEG whose header promises this much, and whose scan is next to nothing.
-    fn promise(marker: u8, width: u16, height: u16) -> Vec<u8> {
+    /// A JPEG whose header promises this much, and whose one scan, of the first components, is next to nothing.
+    fn promise(marker: u8, (width, height): (u16, u16), components: u8, scanned: u8) -> Vec<u8> {
         let (width, height) = (width.to_be_bytes(), height.to_be_bytes());
-        let frame = [0xFF, marker, 0, 11, 8, height[0], height[1], width[0], width[1], 1, 1, 0x11, 0];
-        let scan = [0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 63, 0, 0x12, 0xFF, 0xD9];
-        [&[0xFF, 0xD8], frame.as_slice(), &scan].concat()
+        let mut jpeg =
+            vec![0xFF, 0xD8, 0xFF, marker, 0, 8 + 3 * components, 8, height[0], height[1], width[0], width[1]];
+        jpeg.push(components);
+        (1..=components).for_each(|id| jpeg.extend([id, 0x11, 0]));
+        jpeg.extend([0xFF, 0xDA, 0, 6 + 2 * scanned, scanned]);
+        (1..=scanned).for_each(|id| jpeg.extend([id, 0]));
+        jpeg.extend([0, 63, 0, 0x12, 0xFF, 0xD9]);
+        jpeg
     }
 
     #[test]
     fn hostile_dimensions_are_refused_before_any_memory_is_taken() {
         let error = |jpeg: &[u8]| make(jpeg).unwrap_err();
-        assert!(matches!(error(&promise(0xC0, 65_535, 65_535)), ThumbnailError::Damaged(JpegError::Size { .. })));
-        assert!(matches!(error(&promise(0xC2, 10_000, 9_000)), ThumbnailError::TooCostly));
+        let size = (10_000, 9_000);
+        assert!(matches!(
+            error(&promise(0xC0, (65_535, 65_535), 1, 1)),
+            ThumbnailError::Damaged(JpegError::Size { .. })
+        ));
+        assert!(matches!(error(&promise(0xC2, size, 3, 3)), ThumbnailError::TooCostly), "progressive");
+        assert!(matches!(error(&promise(0xC0, size, 3, 1)), ThumbnailError::TooCostly), "one scan for each component");
+        assert!(matches!(error(&promise(0xC0, size, 3, 3)), ThumbnailError::Decode(_)), "no tables");
     }
 
     #[test]
@@ -270,7 +280,7 @@ mod tests {
         assert!(make(b"\xFF\xD8\xFF\xD9").is_err());
         assert!(make(b"").is_err());
         // No tables: the library unwinds.
-        assert!(matches!(make(&promise(0xC0, 640, 480)), Err(ThumbnailError::Decode(_))));
+        assert!(matches!(make(&promise(0xC0, (640, 480), 1, 1)), Err(ThumbnailError::Decode(_))));
     }
 
     #[test]

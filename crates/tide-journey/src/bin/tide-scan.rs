@@ -83,7 +83,9 @@ fn fill(settings: &str) -> anyhow::Result<()> {
 /// Whether all photos are as they were promised.
 fn is_sound(server: &TestServer) -> anyhow::Result<bool> {
     let found = server.check()?;
-    let sound = ["missing", "damaged", "unlisted"].iter().all(|key| found[key].as_array().is_some_and(Vec::is_empty));
+    let empty = ["missing", "damaged", "unlisted"].iter().all(|key| found[key].as_array().is_some_and(Vec::is_empty));
+    // Only there if the catalog's own file is damaged.
+    let sound = empty && found.get("catalog").is_none();
     println!("afterwards: {} photos, {}", found["photos"], if sound { "all sound" } else { "NOT all sound" });
     Ok(sound)
 }

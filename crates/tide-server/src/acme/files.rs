@@ -50,6 +50,14 @@ impl AcmeFiles {
         Ok(Self { durable: durable.clone(), folder })
     }
 
+    /// Removes what an interruption left unfinished, which may hold a key. Call it before anything is written.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn sweep(&self) -> io::Result<usize> {
+        self.durable.sweep(&self.folder)
+    }
+
     /// The certificate that this authority has issued for this name.
     ///
     /// # Errors

@@ -64,6 +64,9 @@ impl Authority {
 
 /// Keeps the server in a certificate from the authority.
 pub async fn keep_certified(serving: RustlsConfig, durable: Durable, authority: Authority, challenges: Challenges) {
+    if let Err(error) = AcmeFiles::open(&durable).and_then(|files| Ok(files.sweep()?)) {
+        tracing::warn!("failed to remove unfinished files of ACME: {error:#}");
+    }
     let keeper = Keeper { serving, durable, authority, challenges };
     keeper.announce();
     let mut failures = 0;

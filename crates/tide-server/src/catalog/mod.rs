@@ -1,6 +1,6 @@
 //! What the server knows, in SQL: photos, stations, operators, sessions. No SQL stands outside this folder.
 //!
-//! Reads go through a pool of connections, writes of photos through one writer that commits many at once.
+//! All share a few connections; photos are written by one writer that commits many at once.
 
 mod imports;
 mod logins;
@@ -25,8 +25,8 @@ pub use prototype::{PrototypeLog, PrototypeRow};
 pub use stations::{Station, StationTaken};
 pub use writer::{PhotoWriter, Recorded};
 
-/// Connections for reading. More only wait for the same two to four cores of a small server.
-const READERS: u32 = 4;
+/// Connections, for reading and writing. More only wait for the same two to four cores of a small server.
+const CONNECTIONS: u32 = 4;
 
 /// Memory for pages of the file in each connection. What is not there comes from the system's cache, at a fraction of what a
 /// page of ours costs.
@@ -59,12 +59,20 @@ pub enum CatalogError {
 }
 
 impl CatalogError {
+    /// Whether it comes from an orderly stop.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Self::Database(sqlx::Error::PoolClosed))
+    }
+
     /// What an error of a whole transaction means for each photo in it.
     fn of_commit(error: &sqlx::Error) -> Self {
-        // SQLITE_FULL, https://sqlite.org/rescode.html#full
-        let is_full = error.as_database_error().and_then(DatabaseError::code).is_some_and(|code| code == "13");
-        if is_full { Self::Full } else { Self::Commit(error.to_string()) }
+        if is_full(error) { Self::Full } else { Self::Commit(error.to_string()) }
     }
+}
+
+/// SQLITE_FULL, <https://sqlite.org/rescode.html#full>.
+fn is_full(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(DatabaseError::code).is_some_and(|code| code == "13")
 }
 
 /// The catalog of one server. Clones share its connections.
@@ -92,7 +100,7 @@ impl Catalog {
         // SQLite takes some transactions back by itself, when the disk is full for instance. To sqlx they are open still, and no
         // other can begin on that connection: it is closed, and a new one takes its place.
         let pool = SqlitePoolOptions::new()
-            .max_connections(READERS)
+            .max_connections(CONNECTIONS)
             // A connection to a file does not break while nobody uses it: asking each time whether it still answers would
             // double the messages to its thread.
             .test_before_acquire(false)
@@ -101,6 +109,16 @@ impl Catalog {
             .await?;
         sqlx::migrate!("./migrations").run(&pool).await?;
         Ok(Self { pool })
+    }
+
+    /// Forces to the disk what an earlier process has committed: it may have been killed after its commit was visible and before
+    /// it was durable, and a repeat is answered from what is visible.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub async fn settle(&self) -> Result<(), CatalogError> {
+        sqlx::query("pragma wal_checkpoint(truncate)").execute(&self.pool).await?;
+        Ok(())
     }
 
     /// Whether the catalog can be read and written at this moment.
@@ -124,6 +142,8 @@ impl Catalog {
 
     /// Closes every connection, folding the write-ahead log into the file.
     pub async fn close(&self) {
+        // Connections that close at the same time may each leave it to the other. What stays in the log is not lost.
+        drop(self.settle().await);
         self.pool.close().await;
     }
 }
@@ -142,7 +162,7 @@ mod tests {
         // As SQLite does by itself when a commit finds the disk full.
         sqlx::raw_sql("rollback").execute(&mut *transaction).await.unwrap();
         assert!(transaction.commit().await.is_err());
-        for _ in 0..=READERS {
+        for _ in 0..=CONNECTIONS {
             catalog.answers().await.unwrap();
         }
     }

@@ -316,7 +316,8 @@ pub(super) async fn insert(connection: &mut SqliteConnection, new: &NewPhoto) ->
     .bind(client_timestamp)
     .bind(matches!(new.origin, Origin::Imported(_)))
     .fetch_optional(connection)
-    .await?;
+    .await
+    .map_err(|error| if super::is_full(&error) { CatalogError::Full } else { error.into() })?;
     Ok(id)
 }
 

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use tide_photo::{CapturedAt, ClockQuality};
 
 use super::put_photo::refuse_by_length;
-use super::upload_form::{UploadForm, pass_over, read_limited, receive_image};
+use super::upload_form::UploadForm;
 use crate::app::{App, now};
 use crate::catalog::{OldDoor, Origin, Station};
 use crate::ingest::{Description, ReceivedImage};
@@ -40,7 +40,7 @@ async fn store(app: &App, station: Station, request: Request) -> Result<(), Refu
     let missing = || Refusal::Form(MISSING.to_owned());
     // A request that is no multipart form has neither field.
     let form = UploadForm::from_request(request, &()).await.map_err(|_| missing())?;
-    let (image, timestamp) = read_form(app, form).await?;
+    let (image, timestamp) = read_form(app, &station, form).await?;
     let (image, timestamp) = image.zip(timestamp).ok_or_else(missing)?;
     let received_at = now();
     if app.ingest.held(&station, image.digest).await?.is_some() {
@@ -52,18 +52,22 @@ async fn store(app: &App, station: Station, request: Request) -> Result<(), Refu
 }
 
 /// The two fields once each, in any order; others are passed over. The client's file name is never read.
-async fn read_form(app: &App, mut form: UploadForm) -> Result<(Option<ReceivedImage>, Option<String>), Refusal> {
+async fn read_form(
+    app: &App,
+    station: &Station,
+    mut form: UploadForm,
+) -> Result<(Option<ReceivedImage>, Option<String>), Refusal> {
     let (mut image, mut timestamp) = (None, None);
     while let Some(field) = form.next_part().await? {
         match field.name() {
             Some("image") if image.is_some() => return Err(twice("image")),
             Some("timestamp") if timestamp.is_some() => return Err(twice("timestamp")),
-            Some("image") => image = Some(receive_image(&app.ingest, field).await?),
+            Some("image") => image = Some(field.receive_image(&app.ingest, station).await?),
             Some("timestamp") => {
-                let text = read_limited(field, MAX_TIMESTAMP_BYTES).await?;
+                let text = field.read_limited(MAX_TIMESTAMP_BYTES).await?;
                 timestamp = Some(String::from_utf8_lossy(&text).into_owned());
             }
-            _ => pass_over(field).await?,
+            _ => field.pass_over().await?,
         }
     }
     Ok((image, timestamp))

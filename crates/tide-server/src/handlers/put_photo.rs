@@ -1,7 +1,7 @@
 //! `PUT /api/v1/photos/{sha256}`: a station offers a photo with its manifest.
 
 use axum::Json;
-use axum::extract::multipart::{Field, MultipartRejection};
+use axum::extract::multipart::MultipartRejection;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::http::StatusCode;
@@ -10,10 +10,10 @@ use tide_photo::manifest::MAX_MANIFEST_BYTES;
 use tide_photo::wire::{IMAGE_PART, MANIFEST_PART};
 use tide_photo::{Digest, Hasher, Holding, Manifest, Receipt};
 
-use super::upload_form::{UploadForm, next_bytes, read_limited, receive_image};
+use super::upload_form::{Part, UploadForm};
 use crate::app::{App, now};
 use crate::catalog::{Origin, Station};
-use crate::ingest::{Description, Ingest, IngestError, Pace};
+use crate::ingest::{Description, Ingest, IngestError};
 use crate::refusal::Refusal;
 use crate::station_auth::TokenStation;
 
@@ -44,7 +44,7 @@ pub async fn put_photo(
         check_digest(digest, found)?;
         return Ok((StatusCode::OK, Json(receipt)));
     }
-    let image = receive_image(&app.ingest, image).await?;
+    let image = image.receive_image(&app.ingest, &station).await?;
     expect_end(&mut form).await?;
     check_digest(digest, image.digest)?;
     if image.size_bytes != manifest.size_bytes {
@@ -68,12 +68,12 @@ pub(super) fn refuse_by_length(headers: &HeaderMap, ingest: &Ingest) -> Result<(
 
 async fn read_manifest(form: &mut UploadForm) -> Result<Manifest, Refusal> {
     let part = part_named(form, MANIFEST_PART).await?;
-    let json = read_limited(part, MAX_MANIFEST_BYTES).await?;
+    let json = part.read_limited(MAX_MANIFEST_BYTES).await?;
     Ok(Manifest::from_json(&json)?)
 }
 
 /// The parts have a fixed order, so that the manifest can be judged before the photo is read.
-async fn part_named<'a>(form: &'a mut UploadForm, name: &str) -> Result<Field<'a>, Refusal> {
+async fn part_named<'a>(form: &'a mut UploadForm, name: &str) -> Result<Part<'a>, Refusal> {
     let field = form.next_part().await?;
     field.filter(|field| field.name() == Some(name)).ok_or_else(|| {
         Refusal::Form(format!(
@@ -105,11 +105,10 @@ fn check_digest(expected: Digest, found: Digest) -> Result<(), Refusal> {
 }
 
 /// A repeat is read without being written: only its digest counts.
-async fn digest_of(mut field: Field<'_>, limit_bytes: u64) -> Result<Digest, Refusal> {
+async fn digest_of(mut image: Part<'_>, limit_bytes: u64) -> Result<Digest, Refusal> {
     let mut hasher = Hasher::default();
     let mut size_bytes = 0;
-    let mut pace = Pace::begin();
-    while let Some(bytes) = next_bytes(&mut field, &mut pace).await? {
+    while let Some(bytes) = image.next_bytes().await? {
         size_bytes += bytes.len() as u64;
         if size_bytes > limit_bytes {
             return Err(IngestError::TooLarge { limit_bytes }.into());

@@ -1,4 +1,5 @@
-//! The multipart form of an upload, read within bounds: no part's header, no text and no wait may be longer than it needs to be.
+//! The multipart form of an upload, read within bounds: no part's header and no text may be longer than it needs to be, and the
+//! form as a whole has to keep its pace, however many parts it has.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -10,6 +11,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use tokio::time::timeout_at;
 
+use crate::catalog::Station;
 use crate::ingest::request_body::GivenBytes;
 use crate::ingest::{Ingest, IngestError, Pace, ReceivedImage};
 use crate::refusal::Refusal;
@@ -21,6 +23,13 @@ const PART_HEADER_BYTES: u64 = 8 * 1_024;
 pub struct UploadForm {
     parts: Multipart,
     given: GivenBytes,
+    pace: Pace,
+}
+
+/// One part of a form, to be read to its end.
+pub(super) struct Part<'a> {
+    field: Field<'a>,
+    pace: &'a mut Pace,
 }
 
 impl<S: Send + Sync> FromRequest<S> for UploadForm {
@@ -28,14 +37,14 @@ impl<S: Send + Sync> FromRequest<S> for UploadForm {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, MultipartRejection> {
         let given = request.extensions().get().cloned().unwrap_or_default();
-        Ok(Self { parts: Multipart::from_request(request, state).await?, given })
+        Ok(Self { parts: Multipart::from_request(request, state).await?, given, pace: Pace::begin() })
     }
 }
 
 impl UploadForm {
     /// The next part, if it comes in time and its header is no longer than it may be. The part before must have been read.
-    pub(super) async fn next_part(&mut self) -> Result<Option<Field<'_>>, Refusal> {
-        let Self { parts, given } = self;
+    pub(super) async fn next_part(&mut self) -> Result<Option<Part<'_>>, Refusal> {
+        let Self { parts, given, pace } = self;
         let limit = given.count() + PART_HEADER_BYTES;
         let mut next = pin!(parts.next_field());
         // The body comes piece by piece, and after each the search for the part's beginning comes by here.
@@ -43,48 +52,53 @@ impl UploadForm {
             Poll::Pending if given.count() > limit => Poll::Ready(Err(Refusal::FormTooLarge)),
             part => part.map_err(|error| broken_form(&error)),
         });
-        timeout_at(Pace::begin().deadline(), bounded).await.map_err(|_| IngestError::TooSlow)?
+        let field = timeout_at(pace.deadline(), bounded).await.map_err(|_| IngestError::TooSlow)??;
+        Ok(field.map(|field| Part { field, pace }))
     }
 }
 
-/// The photo of a part, whole and checked.
-pub(super) async fn receive_image(ingest: &Ingest, mut part: Field<'_>) -> Result<ReceivedImage, Refusal> {
-    let mut body = ingest.receive();
-    let mut pace = Pace::begin();
-    while let Some(bytes) = next_bytes(&mut part, &mut pace).await? {
-        body.push(&bytes).await?;
+impl Part<'_> {
+    /// What the form calls it.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.field.name()
     }
-    Ok(body.finish()?)
-}
 
-/// A part's text, refused as soon as it is longer than `limit_bytes`.
-pub(super) async fn read_limited(mut part: Field<'_>, limit_bytes: usize) -> Result<Vec<u8>, Refusal> {
-    let mut text = Vec::new();
-    let mut pace = Pace::begin();
-    while let Some(bytes) = next_bytes(&mut part, &mut pace).await? {
-        if text.len() + bytes.len() > limit_bytes {
-            return Err(IngestError::TooLarge { limit_bytes: limit_bytes as u64 }.into());
+    /// Its next bytes, if they come in time.
+    pub(super) async fn next_bytes(&mut self) -> Result<Option<Bytes>, Refusal> {
+        let bytes = timeout_at(self.pace.deadline(), self.field.chunk())
+            .await
+            .map_err(|_| IngestError::TooSlow)?
+            .map_err(|error| broken_form(&error))?;
+        self.pace.came(bytes.as_ref().map_or(0, Bytes::len));
+        Ok(bytes)
+    }
+
+    /// Its photo, whole and checked.
+    pub(super) async fn receive_image(mut self, ingest: &Ingest, station: &Station) -> Result<ReceivedImage, Refusal> {
+        let mut body = ingest.receive(station);
+        while let Some(bytes) = self.next_bytes().await? {
+            body.push(&bytes).await?;
         }
-        text.extend_from_slice(&bytes);
+        Ok(body.finish()?)
     }
-    Ok(text)
-}
 
-/// Reads a part that nobody asked for.
-pub(super) async fn pass_over(mut part: Field<'_>) -> Result<(), Refusal> {
-    let mut pace = Pace::begin();
-    while next_bytes(&mut part, &mut pace).await?.is_some() {}
-    Ok(())
-}
+    /// Its text, refused as soon as it is longer than `limit_bytes`.
+    pub(super) async fn read_limited(mut self, limit_bytes: usize) -> Result<Vec<u8>, Refusal> {
+        let mut text = Vec::new();
+        while let Some(bytes) = self.next_bytes().await? {
+            if text.len() + bytes.len() > limit_bytes {
+                return Err(IngestError::TooLarge { limit_bytes: limit_bytes as u64 }.into());
+            }
+            text.extend_from_slice(&bytes);
+        }
+        Ok(text)
+    }
 
-/// The next bytes of a part, if they come in time.
-pub(super) async fn next_bytes(part: &mut Field<'_>, pace: &mut Pace) -> Result<Option<Bytes>, Refusal> {
-    let bytes = timeout_at(pace.deadline(), part.chunk())
-        .await
-        .map_err(|_| IngestError::TooSlow)?
-        .map_err(|error| broken_form(&error))?;
-    pace.came(bytes.as_ref().map_or(0, Bytes::len));
-    Ok(bytes)
+    /// Reads what nobody asked for.
+    pub(super) async fn pass_over(mut self) -> Result<(), Refusal> {
+        while self.next_bytes().await?.is_some() {}
+        Ok(())
+    }
 }
 
 /// The connection broke, or what came is no multipart form, or more than the largest photo with its form.
@@ -92,5 +106,42 @@ fn broken_form(error: &MultipartError) -> Refusal {
     match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Refusal::FormTooLarge,
         _ => IngestError::CutOff.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::time::Duration;
+
+    use axum::body::Body;
+    use axum::http::header::CONTENT_TYPE;
+    use futures_util::stream;
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_form_of_many_small_parts_has_to_keep_its_pace_too() {
+        let parts = stream::unfold((), async |()| {
+            sleep(Duration::from_secs(29)).await;
+            let part = Bytes::from_static(b"--b\r\ncontent-disposition: form-data; name=\"x\"\r\n\r\n-\r\n");
+            Some((Ok::<_, Infallible>(part), ()))
+        });
+        let request = Request::post("/upload").header(CONTENT_TYPE, "multipart/form-data; boundary=b");
+        let request = request.body(Body::from_stream(parts)).unwrap();
+        let mut form = UploadForm::from_request(request, &()).await.unwrap();
+        let began = Instant::now();
+        let refusal = loop {
+            match form.next_part().await {
+                Ok(part) => match part.unwrap().pass_over().await {
+                    Ok(()) => (),
+                    Err(refusal) => break refusal,
+                },
+                Err(refusal) => break refusal,
+            }
+        };
+        assert!(matches!(refusal, Refusal::Ingest(IngestError::TooSlow)), "{refusal:?}");
+        assert!(began.elapsed() < Duration::from_secs(60));
     }
 }

@@ -12,7 +12,7 @@ use crate::photo_store::{IncomingPhoto, PhotoStore};
 /// Bytes kept in memory before they are written: large enough that a trip to the disk is worth it, small enough for many at once.
 const PIECE_BYTES: usize = 64 * 1_024;
 
-/// Bytes from which on a body counts as an upload. One that only trickles never gets so far, and keeps nobody out.
+/// Bytes from which on a body counts as an upload: of connections that send next to nothing there may be more than places.
 const UPLOAD_BYTES: u64 = 8 * 1_024;
 
 /// A photo that is being received.
@@ -25,6 +25,7 @@ pub struct ImageBody {
     pending: Vec<u8>,
     incoming: Option<IncomingPhoto>,
     slots: UploadSlots,
+    station_id: i64,
     slot: Option<UploadSlot>,
 }
 
@@ -38,11 +39,12 @@ pub struct ReceivedImage {
     pub dimensions: Dimensions,
     pending: Vec<u8>,
     incoming: Option<IncomingPhoto>,
-    _slot: Option<UploadSlot>,
+    /// Kept until the photo has its row, or is given up.
+    pub(super) slot: Option<UploadSlot>,
 }
 
 impl ImageBody {
-    pub(super) fn new(store: PhotoStore, slots: UploadSlots, limit_bytes: u64) -> Self {
+    pub(super) fn new(store: PhotoStore, slots: UploadSlots, station_id: i64, limit_bytes: u64) -> Self {
         let (hasher, check) = Default::default();
         Self {
             store,
@@ -53,6 +55,7 @@ impl ImageBody {
             pending: Vec::new(),
             incoming: None,
             slots,
+            station_id,
             slot: None,
         }
     }
@@ -67,7 +70,7 @@ impl ImageBody {
             return Err(IngestError::TooLarge { limit_bytes: self.limit_bytes });
         }
         if self.slot.is_none() && self.size_bytes > UPLOAD_BYTES {
-            self.slot = Some(self.slots.take().ok_or(IngestError::Busy)?);
+            self.slot = Some(self.slots.take(self.station_id).ok_or(IngestError::Busy)?);
         }
         self.check.update(bytes)?;
         self.hasher.update(bytes);
@@ -95,7 +98,7 @@ impl ImageBody {
             dimensions: self.check.finish()?,
             pending: self.pending,
             incoming: self.incoming,
-            _slot: self.slot,
+            slot: self.slot,
         })
     }
 

@@ -121,9 +121,9 @@ impl Ingest {
         Ok(self.guard.check()?)
     }
 
-    /// Begins to take in the bytes of a photo.
-    pub fn receive(&self) -> ImageBody {
-        ImageBody::new(self.store.clone(), self.slots.clone(), self.max_photo_bytes)
+    /// Begins to take in the bytes of a station's photo.
+    pub fn receive(&self, station: &Station) -> ImageBody {
+        ImageBody::new(self.store.clone(), self.slots.clone(), station.id, self.max_photo_bytes)
     }
 
     /// The receipt for a photo that is held already.
@@ -161,10 +161,12 @@ impl Ingest {
     async fn keep_and_record(
         &self,
         station: Station,
-        image: ReceivedImage,
+        mut image: ReceivedImage,
         description: Description,
         now: CapturedAt,
     ) -> Result<Receipt, IngestError> {
+        // Waiting for the disk is part of an upload.
+        let _slot = image.slot.take();
         let (digest, size_bytes, dimensions) = (image.digest, image.size_bytes, image.dimensions);
         // To the end: these bytes without their row are not left behind.
         let _keeping = self.store.keeping().await;

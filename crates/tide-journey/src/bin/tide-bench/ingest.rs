@@ -19,22 +19,29 @@ const SIZES: [usize; 2] = [200_000, 2_000_000];
 /// Clients at the same time.
 const CLIENTS: [u32; 3] = [1, 8, 64];
 
+/// How long ext4 keeps away from the inodes of deleted files (`recently_deleted` in its `ialloc.c`).
+const DELETED: Duration = Duration::from_secs(6);
+
 /// Prints a table.
-pub(crate) fn measure(runtime: &Runtime, photos: u32, kept: &mut Kept) -> anyhow::Result<()> {
+pub(crate) fn measure(runtime: &Runtime, photos: u32) -> anyhow::Result<()> {
     println!("Uploads; the floor is write, fsync, rename and fsync of the folder, by as many threads.");
     println!(
         "photo   clients  connection    floor/s  photos/s  of floor   p50 ms   p95 ms   p99 ms  CPU ms/photo  peak MiB"
     );
     for size in SIZES {
+        // Some gigabytes: the next size gets their place on the disk.
+        let mut kept = Kept::default();
         for clients in CLIENTS {
             let photos = (photos * 200_000 / u32::try_from(size)?).max(clients * 4);
             let photos = if clients == 1 { photos / 4 } else { photos };
             for is_fresh in [true, false] {
-                let floor = floor::files_per_s(size, clients, photos, kept)?;
+                let floor = floor::files_per_s(size, clients, photos, &mut kept)?;
                 let load = Load { size, clients, photos, is_fresh };
                 kept.servers.push(runtime.block_on(load.run(floor))?);
             }
         }
+        drop(kept);
+        std::thread::sleep(DELETED);
     }
     Ok(())
 }

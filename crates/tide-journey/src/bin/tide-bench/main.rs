@@ -48,6 +48,7 @@ enum What {
 }
 
 /// What every measurement leaves for the end.
+#[derive(Default)]
 struct Kept {
     servers: Vec<TestServer>,
     folders: Vec<TempDir>,
@@ -61,10 +62,10 @@ fn main() -> anyhow::Result<()> {
         tempfile::env::override_temp_dir(disk).ok().context("the temporary folder is set already")?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let mut kept = Kept { servers: Vec::new(), folders: Vec::new() };
+    let mut kept = Kept::default();
     let is_wanted = |what| arguments.what.is_empty() || arguments.what.contains(&what);
     if is_wanted(What::Ingest) {
-        ingest::measure(&runtime, arguments.photos, &mut kept)?;
+        ingest::measure(&runtime, arguments.photos)?;
     }
     if is_wanted(What::Limits) {
         limits::measure(&runtime, &mut kept)?;

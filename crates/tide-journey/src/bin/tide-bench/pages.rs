@@ -169,7 +169,7 @@ async fn look(server: &TestServer, photos: u32) -> anyhow::Result<Seen> {
         middle_ms,
         list_first_byte: first_byte.context("the list has a first byte")?,
         list_mb_per_s: bytes as f64 / 1e6 / began.elapsed().as_secs_f64(),
-        list_growth_kib: most - before,
+        list_growth_kib: most.saturating_sub(before),
     })
 }
 
