@@ -75,9 +75,9 @@ fn picture() -> anyhow::Result<Vec<u8>> {
         state ^= state << 13;
         state ^= state >> 17;
         state ^= state << 5;
-        let wave = ((x as f32 / 90.0).sin() + (y as f32 / 40.0).cos()) * 40.0 + 120.0;
-        let noise = (state >> 27) as f32 - 16.0;
-        Rgb([wave + noise, wave * 1.1 + noise, wave * 1.2 + noise].map(|value| value.clamp(0.0, 255.0) as u8))
+        let wave = (x % 180).abs_diff(90) + (y % 80).abs_diff(40);
+        let noise = state >> 27;
+        Rgb([60, 65, 70].map(|colour| u8::try_from(colour + wave + noise).unwrap_or(u8::MAX)))
     });
     let mut jpeg = Vec::new();
     JpegEncoder::new_with_quality(&mut jpeg, 85).encode_image(&picture)?;
