@@ -30,7 +30,7 @@ const CONNECTIONS: u32 = 4;
 
 /// Memory for pages of the file in each connection. What is not there comes from the system's cache, at a fraction of what a
 /// page of ours costs.
-const CACHE_KIB: u32 = 512;
+const CACHE_KIB: u32 = 256;
 
 /// How long a statement waits for another process's write (a command line beside a running server).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -95,6 +95,8 @@ impl Catalog {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .pragma("cache_size", format!("-{CACHE_KIB}"))
+            // What a commit of many photos has changed stays in memory until it is written once, to the log.
+            .pragma("cache_spill", "false")
             .busy_timeout(BUSY_TIMEOUT)
             .disable_statement_logging();
         // SQLite takes some transactions back by itself, when the disk is full for instance. To sqlx they are open still, and no

@@ -10,7 +10,7 @@ use super::{IngestError, blocking};
 use crate::photo_store::{IncomingPhoto, PhotoStore};
 
 /// Bytes kept in memory before they are written: large enough that a trip to the disk is worth it, small enough for many at once.
-const PIECE_BYTES: usize = 64 * 1_024;
+const PIECE_BYTES: usize = 48 * 1_024;
 
 /// Bytes from which on a body counts as an upload: of connections that send next to nothing there may be more than places.
 const UPLOAD_BYTES: u64 = 8 * 1_024;
