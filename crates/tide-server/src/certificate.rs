@@ -52,7 +52,8 @@ struct Issued {
 }
 
 impl CertificateFiles {
-    /// Reads the operator's certificate, or that of the ACME authority, or makes or renews our own. Ours changes only when it must: near its end, and when
+    /// Reads the operator's certificate, or that of the ACME authority, or makes or renews our own. Ours changes only when it
+    /// must: near its end, and when
     /// `public_name` is not in it. Addresses come and go, and old devices trust the very certificate that they were given.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
-//! `cargo xtask bench` and `cargo xtask faults`, and what `cargo xtask scan` shares with them: programs of the journeys, built for release and run.
+//! `cargo xtask bench` and `cargo xtask faults`, and what `cargo xtask scan` shares with them: programs of the journeys, built
+//! for release and run.
 
 use std::process::Command;
 

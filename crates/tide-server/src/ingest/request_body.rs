@@ -5,8 +5,9 @@
 //!
 //! It is counted, so that a reader which keeps what it is given can be held to a limit.
 //!
-//! And it is read on for a little while after a request was refused before its end. A server that closes a connection on which bytes are still arriving makes the client's system throw away the answer it has
-//! already received: the client sees a broken connection instead of the reason for the refusal.
+//! And it is read on for a little while after a request was refused before its end. A server that closes a connection on which
+//! bytes are still arriving makes the client's system throw away the answer it has already received: the client sees a broken
+//! connection instead of the reason for the refusal.
 
 use std::pin::Pin;
 use std::sync::Arc;
