@@ -318,6 +318,20 @@ mod tests {
             (swept.set_aside, swept.put_back)
         }
 
+        /// Sweeps while a photo has its bytes and not yet its row; the photo's names.
+        async fn sweep_beside_an_upload(&self) -> (Swept, PhotoNames) {
+            let keeping = self.store.keeping().await;
+            let names = self.keep(b"photo");
+            let (store, catalog) = (self.store.clone(), self.catalog.clone());
+            let sweeping = tokio::spawn(async move { sweep(&store, &catalog).await.unwrap() });
+            while self.store.nobody_waits_for_keepers() && !sweeping.is_finished() {
+                tokio::task::yield_now().await;
+            }
+            self.record(names.clone(), b"photo").await;
+            drop(keeping);
+            (sweeping.await.unwrap(), names)
+        }
+
         fn aside(&self, names: &PhotoNames) -> PathBuf {
             self.store.aside_folder().join(names.store_key.strip_prefix("photos/").unwrap())
         }
@@ -366,16 +380,8 @@ mod tests {
     #[tokio::test]
     async fn an_upload_between_its_bytes_and_its_row_is_left_alone() {
         let server = Server::new().await;
-        let keeping = server.store.keeping().await;
-        let names = server.keep(b"photo");
-        let (store, catalog) = (server.store.clone(), server.catalog.clone());
-        let sweeping = tokio::spawn(async move { sweep(&store, &catalog).await.unwrap() });
-        while server.store.nobody_waits_for_keepers() && !sweeping.is_finished() {
-            tokio::task::yield_now().await;
-        }
-        server.record(names.clone(), b"photo").await;
-        drop(keeping);
-        assert_eq!(sweeping.await.unwrap(), Swept::default());
+        let (swept, names) = server.sweep_beside_an_upload().await;
+        assert_eq!(swept, Swept::default());
         assert!(server.store.path(&names.store_key).exists());
     }
 
@@ -407,16 +413,7 @@ mod tests {
         for number in 0..MOST_INTERRUPTED {
             fs::write(folder.join(format!("{number}.jpg")), "photo").unwrap();
         }
-        let keeping = server.store.keeping().await;
-        let names = server.keep(b"photo");
-        let (store, catalog) = (server.store.clone(), server.catalog.clone());
-        let sweeping = tokio::spawn(async move { sweep(&store, &catalog).await.unwrap() });
-        while server.store.nobody_waits_for_keepers() && !sweeping.is_finished() {
-            tokio::task::yield_now().await;
-        }
-        server.record(names.clone(), b"photo").await;
-        drop(keeping);
-        let swept = sweeping.await.unwrap();
+        let (swept, names) = server.sweep_beside_an_upload().await;
         assert_eq!(swept, Swept { set_aside: MOST_INTERRUPTED as u64, ..Swept::default() });
         assert!(server.store.path(&names.store_key).exists());
     }
