@@ -170,7 +170,7 @@ fn look_at_headers(photo: &mut (impl BufRead + Seek)) -> Result<bool, ThumbnailE
 fn scale(photo: impl BufRead) -> Result<Vec<u8>, ThumbnailError> {
     let mut photo = Decompress::new_reader(photo)?;
     let (new_width, new_height) = fit(photo.width(), photo.height());
-    // Most of the way down while decoding, which costs half of decoding it whole; the rest by a filter that keeps lines sharp.
+    // Most of the way down while decoding, which is cheaper than decoding it whole; the rest by a filter that keeps lines sharp.
     photo.scale(eighths(photo.width(), new_width));
     let (mut photo, pixel, colour) = match photo.color_space() {
         ColorSpace::JCS_GRAYSCALE => (photo.grayscale()?, PixelType::U8, ColorSpace::JCS_GRAYSCALE),
