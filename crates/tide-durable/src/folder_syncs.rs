@@ -107,7 +107,9 @@ mod tests {
                 has_begun.recv().unwrap();
                 // Too late for the first: these wait for one that begins after they came.
                 let others: Vec<_> = (0..8).map(|_| scope.spawn(|| syncs.sync(folder, slow))).collect();
-                while syncs.lock().get(folder).unwrap().users < 9 && !others.iter().any(|other| other.is_finished()) {
+                while syncs.lock().get(folder).unwrap().users < 9
+                    && !others.iter().any(thread::ScopedJoinHandle::is_finished)
+                {
                     thread::yield_now();
                 }
                 release.send(()).unwrap();
