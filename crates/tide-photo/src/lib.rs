@@ -7,6 +7,7 @@ pub mod jpeg;
 pub mod manifest;
 pub mod receipt;
 pub mod station;
+pub mod status;
 pub mod time;
 pub mod wire;
 

@@ -36,6 +36,17 @@ pub struct Manifest {
     pub monotonic_us: u64,
     /// Which camera took it, as the station's settings name it (`rpicam`, `usb`, `replay`, `synthetic`).
     pub camera: String,
+    /// Set if the clock was not good when the photo was taken, and `captured_at` and `clock` were found later, from the
+    /// monotonic clock of the same boot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repaired: Option<Repair>,
+}
+
+/// What a photo's time was before it was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repair {
+    /// What the clock had said; EXIF and XMP within the JPEG say it still.
+    pub clock_said: CapturedAt,
 }
 
 /// A manifest that the server cannot take, and the field to blame.

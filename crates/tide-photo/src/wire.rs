@@ -10,6 +10,18 @@ use crate::Digest;
 /// Route of one photo, as the server's router writes it.
 pub const PHOTO_ROUTE: &str = "/api/v1/photos/{sha256}";
 
+/// Route under which a station asks whether the server holds a photo: its receipt, or 404.
+pub const RECEIPT_ROUTE: &str = "/api/v1/photos/{sha256}/receipt";
+
+/// Where an upload that can be resumed (tus 1.0) is created; each gets an address below it.
+pub const UPLOADS_PATH: &str = "/api/v1/uploads";
+
+/// The key of `Upload-Metadata` (tus 1.0) whose value is the photo's manifest, JSON in Base64.
+pub const MANIFEST_METADATA: &str = "manifest";
+
+/// Where a station posts its status.
+pub const STATUS_PATH: &str = "/api/v1/status";
+
 /// Multipart part that holds the manifest (JSON); it comes first.
 pub const MANIFEST_PART: &str = "manifest";
 
@@ -19,6 +31,11 @@ pub const IMAGE_PART: &str = "image";
 /// Path to which a station puts the photo with `digest`.
 pub fn photo_path(digest: &Digest) -> String {
     PHOTO_ROUTE.replace("{sha256}", &digest.to_string())
+}
+
+/// Path under which a station asks for the receipt of the photo with `digest`.
+pub fn receipt_path(digest: &Digest) -> String {
+    RECEIPT_ROUTE.replace("{sha256}", &digest.to_string())
 }
 
 /// Why a request was refused, for programs (`error`) and people (`message`).

@@ -13,6 +13,44 @@ use std::collections::{BTreeMap, BTreeSet};
 /// photos which never go through cost little.
 const PATIENCE: u64 = 10;
 
+/// The photos that wait, as the agenda sees them: in the order of their numbers, from either end.
+pub trait Waiting {
+    /// How many wait.
+    fn len(&self) -> usize;
+
+    /// Whether a photo of this number waits.
+    fn contains(&self, sequence: u64) -> bool;
+
+    /// The highest number for which `skip` is not true.
+    fn newest(&self, skip: &dyn Fn(u64) -> bool) -> Option<u64>;
+
+    /// The lowest number for which `skip` is not true.
+    fn oldest(&self, skip: &dyn Fn(u64) -> bool) -> Option<u64>;
+
+    /// Whether none waits.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Waiting for BTreeSet<u64> {
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn contains(&self, sequence: u64) -> bool {
+        self.contains(&sequence)
+    }
+
+    fn newest(&self, skip: &dyn Fn(u64) -> bool) -> Option<u64> {
+        self.iter().rev().copied().find(|sequence| !skip(*sequence))
+    }
+
+    fn oldest(&self, skip: &dyn Fn(u64) -> bool) -> Option<u64> {
+        self.iter().copied().find(|sequence| !skip(*sequence))
+    }
+}
+
 /// What is remembered from offer to offer. Whether the link is young comes from outside.
 #[derive(Debug, Default)]
 pub struct Agenda {
@@ -24,14 +62,14 @@ pub struct Agenda {
 
 impl Agenda {
     /// The next photo to offer of those `waiting`; `None` if there is none.
-    pub fn choose(&mut self, waiting: &BTreeSet<u64>, link_is_young: bool) -> Option<u64> {
-        self.deferred.retain(|sequence, until| *until > self.deliveries && waiting.contains(sequence));
+    pub fn choose(&mut self, waiting: &dyn Waiting, link_is_young: bool) -> Option<u64> {
+        self.deferred.retain(|sequence, until| *until > self.deliveries && waiting.contains(*sequence));
         if self.deferred.len() == waiting.len() {
             self.deferred.clear();
         }
         let newest_first = link_is_young || self.offers.is_multiple_of(2);
-        let mut eligible = waiting.iter().copied().filter(|sequence| !self.deferred.contains_key(sequence));
-        let chosen = if newest_first { eligible.next_back() } else { eligible.next() };
+        let skip = |sequence| self.deferred.contains_key(&sequence);
+        let chosen = if newest_first { waiting.newest(&skip) } else { waiting.oldest(&skip) };
         self.offers += u64::from(chosen.is_some());
         chosen
     }

@@ -4,9 +4,24 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+mod camera;
+mod disk;
+mod flash;
+mod position;
+mod schedule;
+mod upload;
+
 use serde::{Deserialize, Deserializer};
 use tide_photo::StationName;
 use tide_settings::{Hidden, SettingsError, Sources};
+
+use self::camera::CAMERA_KINDS;
+pub use self::camera::{Camera, CameraKind};
+pub use self::disk::Disk;
+pub use self::flash::Flash;
+pub use self::position::Position;
+pub use self::schedule::Schedule;
+pub use self::upload::Upload;
 
 /// Those without `TIDE_` are the prototype's.
 const SOURCES: Sources = Sources {
@@ -25,9 +40,6 @@ const SOURCES: Sources = Sources {
         ("SERVER_URL", "server.url"),
     ],
 };
-
-/// For sentences. More come with a later version.
-const CAMERA_KINDS: &str = "`replay` or `synthetic`";
 
 /// The prototype's variable for the pin of the flash.
 const FLASH_VARIABLE: &str = "FLASH_GPIO";
@@ -54,6 +66,20 @@ pub struct Settings {
     pub server: Server,
     /// What takes them. It has no default: a station that nobody told of its camera must not make pictures up.
     pub camera: Camera,
+    /// The light for it.
+    #[serde(default)]
+    pub flash: Flash,
+    /// When photos are taken.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// Where the station stands; a GPS receiver knows better.
+    pub position: Option<Position>,
+    /// How much of the disk photos may take.
+    #[serde(default)]
+    pub disk: Disk,
+    /// How photos are sent.
+    #[serde(default)]
+    pub upload: Upload,
     /// Whether the prototype's `FLASH_GPIO` is set, which this version does not understand.
     #[serde(skip)]
     pub asks_for_flash: bool,
@@ -72,44 +98,6 @@ pub struct Server {
     pub certificate: String,
 }
 
-/// The camera.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Camera {
-    /// Which kind.
-    pub kind: CameraKind,
-    /// Folder of JPEGs to play, for `replay`.
-    pub folder: Option<PathBuf>,
-    /// Width of the picture in pixels, for `synthetic`.
-    #[serde(default = "default_width")]
-    pub width: u32,
-    /// Height of the picture in pixels, for `synthetic`.
-    #[serde(default = "default_height")]
-    pub height: u32,
-}
-
-/// Kinds of camera.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub enum CameraKind {
-    /// Plays a folder of JPEGs.
-    Replay,
-    /// Renders a tide scene with a known level.
-    Synthetic,
-}
-
-impl TryFrom<String> for CameraKind {
-    type Error = String;
-
-    fn try_from(word: String) -> Result<Self, String> {
-        match word.as_str() {
-            "replay" => Ok(Self::Replay),
-            "synthetic" => Ok(Self::Synthetic),
-            _ => Err(format!("a camera is {CAMERA_KINDS}, not `{word}`")),
-        }
-    }
-}
-
 fn default_data_dir() -> PathBuf {
     PathBuf::from("/data/tide-recorder")
 }
@@ -117,14 +105,6 @@ fn default_data_dir() -> PathBuf {
 /// The prototype's.
 fn default_interval_s() -> u32 {
     30
-}
-
-fn default_width() -> u32 {
-    1_280
-}
-
-fn default_height() -> u32 {
-    720
 }
 
 fn default_log() -> String {

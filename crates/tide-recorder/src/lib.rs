@@ -12,3 +12,4 @@ pub mod shot;
 pub mod spool;
 pub mod station;
 pub mod uploader;
+pub mod vitals;

@@ -66,6 +66,7 @@ pub fn pretend(
 fn describe(frame: Frame, reading: &Reading, camera: &str, station: &StationName, sequence: u64) -> Shot {
     let (captured_at, clock, monotonic_us) = match frame.moment {
         Moment::ByStationClock(moment) => (moment, reading.quality, reading.monotonic_us),
+        Moment::OnMonotonic { us } => (moved(reading.before, reading.monotonic_us, us), reading.quality, us),
         Moment::Told(moment) => (moment, ClockQuality::unsynchronised(), reading.monotonic_us),
         // Somewhere during the call: its middle, give or take half of it.
         Moment::DuringCall => {
@@ -85,8 +86,15 @@ fn describe(frame: Frame, reading: &Reading, camera: &str, station: &StationName
         boot_id: reading.boot_id.clone(),
         monotonic_us,
         camera: camera.to_owned(),
+        repaired: None,
     };
     Shot { manifest, jpeg: frame.jpeg }
+}
+
+/// The wall clock's moment when the monotonic clock showed `us`, if it showed `at` when the monotonic one showed `at_us`.
+fn moved(at: CapturedAt, at_us: u64, us: u64) -> CapturedAt {
+    let by_us = i64::try_from(i128::from(us) - i128::from(at_us)).unwrap_or_default();
+    CapturedAt::from_micros(at.as_micros().saturating_add(by_us)).unwrap_or(at)
 }
 
 fn later(moment: CapturedAt, by_us: u64) -> CapturedAt {
@@ -109,6 +117,7 @@ pub(crate) fn example(sequence: u64, text: &str) -> Shot {
         boot_id: "boot".to_owned(),
         monotonic_us: 0,
         camera: "synthetic".to_owned(),
+        repaired: None,
     };
     Shot { manifest, jpeg }
 }

@@ -21,6 +21,7 @@ use tide_durable::{Durable, IfExists};
 use tide_photo::Manifest;
 use tokio::sync::Notify;
 
+use crate::agenda::Waiting;
 use crate::shot::Shot;
 
 /// Photos in one folder: what a card's file system lists quickly.
@@ -123,7 +124,7 @@ impl Spool {
     }
 
     /// The number of the photo that `choose` picks from the numbers waiting, lowest first.
-    pub fn choose(&self, choose: impl FnOnce(&BTreeSet<u64>) -> Option<u64>) -> Option<u64> {
+    pub fn choose(&self, choose: impl FnOnce(&dyn Waiting) -> Option<u64>) -> Option<u64> {
         choose(&self.lock().waiting)
     }
 

@@ -21,6 +21,7 @@ use crate::server_link::ServerLink;
 use crate::shot::{self, Shot};
 use crate::spool::Spool;
 use crate::uploader::Uploader;
+use crate::vitals::Vitals;
 
 /// A station that can take photos into its spool. It holds its data folder alone.
 pub struct Station {
@@ -29,6 +30,7 @@ pub struct Station {
     camera: Box<dyn Camera>,
     clock: KernelClock,
     spool: Arc<Spool>,
+    vitals: Arc<Vitals>,
     _alone: Alone,
 }
 
@@ -56,12 +58,16 @@ impl Station {
         }
         let (spool, found) = Spool::open(durable).context("failed to open the spool")?;
         tracing::info!(found.waiting, found.parked, found.incomplete, "opened the spool");
+        let camera = open_camera(&settings.camera)?;
+        let vitals = Arc::<Vitals>::default();
+        vitals.camera_is(camera.kind());
         Ok(Self {
             name: settings.station.clone(),
             interval_s: settings.interval_s,
-            camera: open_camera(&settings.camera)?,
+            camera,
             clock: KernelClock::new(),
             spool: Arc::new(spool),
+            vitals,
             _alone: alone,
         })
     }
@@ -76,7 +82,8 @@ impl Station {
             Ok(parked) => tracing::info!(parked, "photos that could not be delivered before are offered once more"),
             Err(error) => tracing::error!(%error, "failed to offer parked photos again; they stay parked"),
         }
-        let uploader = Uploader::new(Arc::clone(&self.spool), ServerLink::new(&settings.server)?);
+        let uploader =
+            Uploader::new(Arc::clone(&self.spool), ServerLink::new(&settings.server)?, Arc::clone(&self.vitals));
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         tracing::info!(station = %self.name, interval_s = self.interval_s, "running");
         let uploading = tokio::spawn(uploader.run());
@@ -145,6 +152,7 @@ impl Station {
         match self.shoot() {
             Ok(shot) => {
                 let Shot { manifest, .. } = &shot;
+                self.vitals.took_a_photo(manifest.captured_at);
                 tracing::info!(sequence = manifest.sequence, captured_at = %manifest.captured_at, clock = %manifest.clock, "took a photo");
                 Outlook::More
             }
@@ -153,6 +161,7 @@ impl Station {
                 Outlook::Finished
             }
             Err(error) => {
+                self.vitals.camera_failed(self.clock.now(), &format!("{error:#}"));
                 tracing::error!("there is no photo this time: {error:#}");
                 Outlook::More
             }

@@ -11,6 +11,7 @@ use crate::backoff::Backoff;
 use crate::server_link::{Link, Offer};
 use crate::shot::Shot;
 use crate::spool::Spool;
+use crate::vitals::Vitals;
 
 /// How long a link is young.
 const YOUTH: Duration = Duration::from_secs(60);
@@ -18,6 +19,7 @@ const YOUTH: Duration = Duration::from_secs(60);
 /// Uploads photos for as long as the recorder runs.
 pub struct Uploader<L> {
     spool: Arc<Spool>,
+    vitals: Arc<Vitals>,
     link: L,
     backoff: Backoff,
     agenda: Agenda,
@@ -42,8 +44,9 @@ enum Outcome {
 
 impl<L: Link> Uploader<L> {
     /// Prepares to upload from `spool` over `link`.
-    pub fn new(spool: Arc<Spool>, link: L) -> Self {
-        Self { spool, link, backoff: Backoff::default(), agenda: Agenda::default(), up_since: Instant::now() }
+    pub fn new(spool: Arc<Spool>, link: L, vitals: Arc<Vitals>) -> Self {
+        let (backoff, agenda) = (Backoff::default(), Agenda::default());
+        Self { spool, vitals, link, backoff, agenda, up_since: Instant::now() }
     }
 
     /// Never returns; to be dropped when the recorder stops. A photo whose offer is cut off stays in the spool.
@@ -100,6 +103,7 @@ impl<L: Link> Uploader<L> {
     async fn deliver(&self, sequence: u64, shot: Shot) -> io::Result<Outcome> {
         Ok(match self.link.offer(shot).await {
             Offer::Held(receipt) => {
+                self.vitals.delivered(receipt.received_at);
                 self.on_spool(move |spool| spool.release(sequence)).await?;
                 tracing::info!(sequence, id = receipt.id, waiting = self.spool.len(), "delivered a photo");
                 Outcome::Done
@@ -114,14 +118,17 @@ impl<L: Link> Uploader<L> {
                 Outcome::Done
             }
             Offer::Later { reason, after } => {
+                self.vitals.delivery_failed(&reason);
                 tracing::warn!(sequence, reason, "the server did not take a photo; it stays in the spool");
                 Outcome::NotThisOne { after }
             }
             Offer::CutOff { reason } => {
+                self.vitals.delivery_failed(&reason);
                 tracing::warn!(sequence, reason, "an upload was cut off; the photo stays in the spool");
                 Outcome::ConnectionLost
             }
             Offer::Unreachable { reason } => {
+                self.vitals.delivery_failed(&reason);
                 tracing::warn!(reason, "the server cannot be reached; photos stay in the spool");
                 Outcome::NoConnection
             }

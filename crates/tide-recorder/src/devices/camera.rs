@@ -18,6 +18,11 @@ pub enum Moment {
     DuringCall,
     /// This moment of the station's own clock.
     ByStationClock(CapturedAt),
+    /// This many microseconds on the clock that is never set (`CLOCK_BOOTTIME`), as a driver stamped the frame.
+    OnMonotonic {
+        /// Microseconds since the station was switched on.
+        us: u64,
+    },
     /// This moment, as somebody else's clock once told it.
     Told(CapturedAt),
 }

@@ -69,15 +69,19 @@ fn spool(durable: Durable, waiting: impl IntoIterator<Item = u64>) -> Arc<Spool>
 async fn upload(spool: &Arc<Spool>, time: Duration, answer: fn(u64) -> Answer) -> Vec<(u64, Duration)> {
     let offered = Arc::<Mutex<Vec<_>>>::default();
     let link = FakeLink { answer, offered: Arc::clone(&offered), began: Instant::now() };
-    let working = Uploader::new(Arc::clone(spool), link).run();
+    let working = Uploader::new(Arc::clone(spool), link, Arc::default()).run();
     tokio::time::timeout(time, working).await.unwrap_err();
     offered.lock().unwrap().clone()
 }
 
 fn waiting(spool: &Spool) -> Vec<u64> {
     let mut numbers = Vec::new();
-    spool.choose(|waiting: &BTreeSet<u64>| {
-        numbers.extend(waiting);
+    spool.choose(|waiting| {
+        let taken = std::cell::RefCell::new(BTreeSet::new());
+        while let Some(number) = waiting.oldest(&|number| taken.borrow().contains(&number)) {
+            taken.borrow_mut().insert(number);
+        }
+        numbers.extend(taken.into_inner());
         None
     });
     numbers
