@@ -1,11 +1,14 @@
 //! The command line.
 
-use anyhow::bail;
+mod readable;
+
+use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use jiff::{SignedDuration, Timestamp};
 use tide_photo::CapturedAt;
 
 use crate::config::Settings;
+use crate::console;
 use crate::shot::Shot;
 use crate::station::{Station, is_finished};
 
@@ -27,6 +30,8 @@ pub enum Command {
     Run,
     /// Take photos into the spool now and print a line for each; `run` delivers them.
     Shoot(Shoot),
+    /// Say how the recorder that runs on this machine is; ends with status 1 if none does.
+    Status(StatusOptions),
 }
 
 /// How many photos, and of when.
@@ -41,6 +46,33 @@ pub struct Shoot {
     /// ... and each further one this many seconds later.
     #[arg(long, value_name = "SECONDS", requires = "from", value_parser = clap::value_parser!(u32).range(1..))]
     every: Option<u32>,
+}
+
+/// In which form.
+#[derive(Args)]
+pub struct StatusOptions {
+    /// As JSON, as it is sent to the server.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints the status of the recorder that uses the data folder.
+///
+/// # Errors
+/// If none does, or it does not answer.
+pub fn status(settings: &Settings, options: &StatusOptions) -> anyhow::Result<()> {
+    let folder = settings.data_dir.display();
+    let answer = console::ask(&settings.data_dir);
+    let Some(status) = answer.with_context(|| format!("failed to ask the recorder that uses {folder}"))? else {
+        bail!(
+            "no tide-recorder is running on {folder}; start one with `tide-recorder run`, or `systemctl start tide-recorder`"
+        );
+    };
+    match options.json {
+        true => println!("{}", serde_json::to_string_pretty(&status)?),
+        false => print!("{}", readable::page(&status)),
+    }
+    Ok(())
 }
 
 /// Takes photos into the spool.

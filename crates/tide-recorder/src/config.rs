@@ -2,18 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 
 mod camera;
 mod disk;
 mod flash;
 mod position;
 mod schedule;
+mod status;
 mod upload;
 
 use serde::{Deserialize, Deserializer};
 use tide_photo::StationName;
-use tide_settings::{Hidden, SettingsError, Sources};
+use tide_settings::{FILE_VARIABLE, Hidden, SettingsError, Sources};
 
 use self::camera::CAMERA_KINDS;
 pub use self::camera::{Camera, CameraKind};
@@ -21,6 +24,7 @@ pub use self::disk::Disk;
 pub use self::flash::Flash;
 pub use self::position::Position;
 pub use self::schedule::Schedule;
+pub use self::status::Status;
 pub use self::upload::Upload;
 
 /// Those without `TIDE_` are the prototype's.
@@ -40,6 +44,9 @@ const SOURCES: Sources = Sources {
         ("SERVER_URL", "server.url"),
     ],
 };
+
+/// The prototype's settings, understood beside the settings file.
+const PROTOTYPES_FILE: &str = ".env";
 
 /// The prototype's variable for the pin of the flash.
 const FLASH_VARIABLE: &str = "FLASH_GPIO";
@@ -80,6 +87,9 @@ pub struct Settings {
     /// How photos are sent.
     #[serde(default)]
     pub upload: Upload,
+    /// What the station tells of itself.
+    #[serde(default)]
+    pub status: Status,
     /// Whether the prototype's `FLASH_GPIO` is set, which this version does not understand.
     #[serde(skip)]
     pub asks_for_flash: bool,
@@ -125,7 +135,12 @@ impl Settings {
     /// # Errors
     /// If a key is unknown, missing or wrong: the recorder refuses to start rather than guess.
     pub fn load() -> Result<Self, SettingsError> {
-        Self::from_environment(&readable(std::env::vars_os())?)
+        let environment = readable(std::env::vars_os())?;
+        let named = environment.get(FILE_VARIABLE).filter(|path| !path.is_empty());
+        let beside = Path::new(named.map_or(SOURCES.default_file, String::as_str)).with_file_name(PROTOTYPES_FILE);
+        let mut all = prototypes_file(&beside)?;
+        all.extend(environment);
+        Self::from_environment(&all)
     }
 
     /// The same from any environment.
@@ -140,6 +155,29 @@ impl Settings {
             return Err(SettingsError::Combination(reason.to_owned()));
         }
         Ok(settings)
+    }
+}
+
+/// What a prototype's `.env` file says, as far as it is ours; nothing if there is none. The environment goes before it, as it
+/// did with the prototype.
+fn prototypes_file(path: &Path) -> Result<BTreeMap<String, String>, SettingsError> {
+    let text = match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(source) => return Err(SettingsError::File { path: path.to_owned(), source }),
+        Ok(text) => text,
+    };
+    // Windows editors put a byte order mark first.
+    let lines: Result<Vec<_>, _> = dotenvy::from_read_iter(text.trim_start_matches('\u{feff}').as_bytes()).collect();
+    let lines =
+        lines.map_err(|error| SettingsError::Content { path: path.to_owned(), reason: without_value(&error) })?;
+    Ok(lines.into_iter().filter(|(name, _)| is_ours(name)).collect())
+}
+
+/// dotenvy's error repeats the line, which may hold a secret.
+fn without_value(error: &dotenvy::Error) -> String {
+    match error {
+        dotenvy::Error::LineParse(_, at) => format!("a line is not NAME=VALUE, near its character {at}"),
+        _ => "it is no list of lines NAME=VALUE".to_owned(),
     }
 }
 
@@ -237,6 +275,22 @@ mod tests {
             let error = from(name.into()).unwrap_err().to_string();
             assert!(error.contains(name) && error.contains("UTF-8"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_prototypes_file_is_understood() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".env");
+        assert_eq!(prototypes_file(&path).unwrap(), BTreeMap::new());
+        let text = "\u{feff}# the pier\r\nexport PHOTO_INTERVAL = '60'\r\nSERVER_URL=\"https://a.example:5000/upload\" # old\r\n\
+                    PYTHONUNBUFFERED=1\r\n";
+        std::fs::write(&path, text).unwrap();
+        let expected = [("PHOTO_INTERVAL", "60"), ("SERVER_URL", "https://a.example:5000/upload")];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(prototypes_file(&path).unwrap(), BTreeMap::from(expected));
+        std::fs::write(&path, "TIDE_TOKEN='tide_secret").unwrap();
+        let error = prototypes_file(&path).unwrap_err().to_string();
+        assert!(error.contains(".env") && error.contains("NAME=VALUE") && !error.contains("secret"), "{error}");
     }
 
     #[test]

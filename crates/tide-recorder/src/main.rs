@@ -31,6 +31,7 @@ async fn run() -> anyhow::Result<()> {
     drop(rustls::crypto::ring::default_provider().install_default());
     match command_line.command {
         Command::Run => Station::open(&settings)?.run(&settings).await,
+        Command::Status(options) => commands::status(&settings, &options),
         Command::Shoot(options) => commands::shoot(&settings, &options),
     }
 }

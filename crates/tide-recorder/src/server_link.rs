@@ -2,6 +2,7 @@
 //! authorities that the system knows are trusted instead.
 
 mod patience;
+mod status;
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tide_photo::wire::{self, IMAGE_PART, MANIFEST_PART};
 use tide_settings::Hidden;
 
 use self::patience::Impatience;
+pub use self::status::StatusLink;
 use crate::config::Server;
 use crate::shot::Shot;
 
@@ -31,7 +33,8 @@ const MAX_RETRY_AFTER_S: u64 = 3_600;
 /// What `server.certificate` says instead of a certificate, to trust the authorities that the system knows.
 const PUBLIC: &str = "public";
 
-/// A server that can be reached with this station's settings.
+/// A server that can be reached with this station's settings. Clones share their connections.
+#[derive(Clone)]
 pub struct ServerLink {
     client: Client,
     base: Url,

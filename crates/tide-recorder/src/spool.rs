@@ -19,6 +19,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tide_durable::{Durable, IfExists};
 use tide_photo::Manifest;
+use tide_photo::status::SpoolStatus;
 use tokio::sync::Notify;
 
 use crate::agenda::Waiting;
@@ -116,6 +117,13 @@ impl Spool {
     /// How many photos wait.
     pub fn len(&self) -> usize {
         self.lock().waiting.len()
+    }
+
+    /// What waits, for the status; what the uploader knows is left out.
+    pub fn status(&self) -> SpoolStatus {
+        let state = self.lock();
+        let (waiting, parked) = (state.waiting.len() as u64, state.parked.len() as u64);
+        SpoolStatus { waiting, parked, ..SpoolStatus::default() }
     }
 
     /// Whether none waits.

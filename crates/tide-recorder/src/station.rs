@@ -9,17 +9,22 @@ use anyhow::{Context, anyhow, bail};
 use tide_durable::{Alone, Durable};
 use tide_photo::{CapturedAt, StationName};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::config::{self, CameraKind, Settings};
+use crate::console;
 use crate::devices::camera::{Camera, CameraError};
 use crate::devices::clock::{Clock, KernelClock};
+use crate::devices::machine::Machine;
 use crate::devices::replay::ReplayCamera;
 use crate::devices::synthetic::SyntheticCamera;
 use crate::schedule::next_shot;
 use crate::server_link::ServerLink;
+use crate::service;
 use crate::shot::{self, Shot};
 use crate::spool::Spool;
+use crate::status::Reporter;
 use crate::uploader::Uploader;
 use crate::vitals::Vitals;
 
@@ -82,11 +87,14 @@ impl Station {
             Ok(parked) => tracing::info!(parked, "photos that could not be delivered before are offered once more"),
             Err(error) => tracing::error!(%error, "failed to offer parked photos again; they stay parked"),
         }
-        let uploader =
-            Uploader::new(Arc::clone(&self.spool), ServerLink::new(&settings.server)?, Arc::clone(&self.vitals));
+        let link = ServerLink::new(&settings.server)?;
+        let uploader = Uploader::new(Arc::clone(&self.spool), link.clone(), Arc::clone(&self.vitals));
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         tracing::info!(station = %self.name, interval_s = self.interval_s, "running");
-        let uploading = tokio::spawn(uploader.run());
+        let mut beside = JoinSet::new();
+        beside.spawn(uploader.run());
+        self.tell_how_it_is(&mut beside, settings, link);
+        service::ready(self.name.as_str());
         let capture = self.capture_on_schedule(async {
             tokio::select! {
                 _ = interrupt.recv() => (),
@@ -94,9 +102,31 @@ impl Station {
             }
         });
         capture.await?;
-        uploading.abort();
+        service::stopping();
+        beside.abort_all();
         tracing::info!("stopped; what was not delivered is in the spool");
         Ok(())
+    }
+
+    /// Answers who asks at the console, and posts the status to the server.
+    fn tell_how_it_is(&self, beside: &mut JoinSet<()>, settings: &Settings, link: ServerLink) {
+        let reporter = Arc::new(Reporter {
+            station: self.name.clone(),
+            data_dir: settings.data_dir.clone(),
+            vitals: Arc::clone(&self.vitals),
+            spool: Arc::clone(&self.spool),
+            clock: Arc::new(KernelClock::new()),
+            machine: Machine::default(),
+        });
+        match console::listen(&settings.data_dir) {
+            Ok(listener) => drop(beside.spawn(console::answer(listener, Arc::clone(&reporter)))),
+            Err(error) => tracing::warn!(%error, "`tide-recorder status` will not be answered"),
+        }
+        let every_s = settings.status.interval_s;
+        if every_s > 0 {
+            let every = Duration::from_secs(u64::from(every_s));
+            beside.spawn(reporter.post_for_ever(link, every, rand::random()));
+        }
     }
 
     /// Takes one photo into the spool now.
@@ -128,6 +158,7 @@ impl Station {
     async fn capture_on_schedule(mut self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         tokio::pin!(stop);
         loop {
+            service::alive();
             let now = self.clock.now();
             let wait_us = next_shot(now, self.interval_s).as_micros() - now.as_micros();
             tokio::select! {

@@ -9,6 +9,7 @@ mod interruptions;
 mod marsh;
 mod old_devices;
 mod operators;
+mod service;
 
 use std::process::ExitCode;
 
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         marsh::journeys(),
         old_devices::journeys(),
         operators::journeys(),
+        service::journeys(),
     ];
     libtest_mimic::run(&Arguments::from_args(), journeys.into_iter().flatten().collect()).exit_code()
 }

@@ -3,5 +3,6 @@
 mod adjtimex;
 pub mod camera;
 pub mod clock;
+pub mod machine;
 pub mod replay;
 pub mod synthetic;

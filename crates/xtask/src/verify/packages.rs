@@ -20,6 +20,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("curl", "curl"),
     ("git", "git"),
     ("pebble", "pebble"),
+    ("systemd-analyze", "systemd"),
 ];
 
 /// Python with its module `requests`: the prototype's stations upload with it.
