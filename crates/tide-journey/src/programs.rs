@@ -1,5 +1,6 @@
 //! Our own programs, as cargo built them.
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -103,6 +104,42 @@ impl Running {
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let id = i32::try_from(self.id()).ok().and_then(Pid::from_raw).context("a program has a number")?;
         Ok(kill_process(id, signal)?)
+    }
+
+    /// Most memory that it has used, in KiB, as nearly as the kernel counts: a later figure may be a few pages lower.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn peak_memory_kib(&self) -> anyhow::Result<u64> {
+        self.status_kib("VmHWM:")
+    }
+
+    /// Memory that it has now, in KiB.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn memory_kib(&self) -> anyhow::Result<u64> {
+        self.status_kib("VmRSS:")
+    }
+
+    fn status_kib(&self, key: &str) -> anyhow::Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let line =
+            status.lines().find_map(|line| line.strip_prefix(key)).context("the kernel says nothing of memory")?;
+        Ok(line.trim().trim_end_matches(" kB").parse()?)
+    }
+
+    /// Processor time that it has used, user and system together, without that of programs that it runs, in milliseconds.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn cpu_ms(&self) -> anyhow::Result<u64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
+        // Fields 14 and 15 of proc(5), counted behind the name in parentheses, in clock ticks of 10 ms.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok());
+        let (user, system) = ticks(11).zip(ticks(12)).context("the kernel says no processor time")?;
+        Ok((user + system) * 10)
     }
 
     /// Asks it to end and waits until it has.

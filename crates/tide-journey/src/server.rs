@@ -218,7 +218,7 @@ impl TestServer {
     /// # Errors
     /// If it is not running.
     pub fn peak_memory_kib(&self) -> anyhow::Result<u64> {
-        self.status_kib("VmHWM:")
+        self.running()?.peak_memory_kib()
     }
 
     /// Memory that it has now, in KiB.
@@ -226,15 +226,7 @@ impl TestServer {
     /// # Errors
     /// If it is not running.
     pub fn memory_kib(&self) -> anyhow::Result<u64> {
-        self.status_kib("VmRSS:")
-    }
-
-    fn status_kib(&self, key: &str) -> anyhow::Result<u64> {
-        let id = self.running.as_ref().context("the server is not running")?.id();
-        let status = fs::read_to_string(format!("/proc/{id}/status"))?;
-        let line =
-            status.lines().find_map(|line| line.strip_prefix(key)).context("the kernel says nothing of memory")?;
-        Ok(line.trim().trim_end_matches(" kB").parse()?)
+        self.running()?.memory_kib()
     }
 
     /// Processor time that it has used, user and system together, in milliseconds.
@@ -242,13 +234,11 @@ impl TestServer {
     /// # Errors
     /// If it is not running.
     pub fn cpu_ms(&self) -> anyhow::Result<u64> {
-        let id = self.running.as_ref().context("the server is not running")?.id();
-        let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
-        // Fields 14 and 15 of proc(5), counted behind the name in parentheses, in clock ticks of 10 ms.
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok());
-        let (user, system) = ticks(11).zip(ticks(12)).context("the kernel says no processor time")?;
-        Ok((user + system) * 10)
+        self.running()?.cpu_ms()
+    }
+
+    fn running(&self) -> anyhow::Result<&Running> {
+        self.running.as_ref().context("the server is not running")
     }
 
     /// A client that trusts this server alone.

@@ -85,6 +85,14 @@ impl TestStation {
         self.running.take().context("the station is not running")?.stop()
     }
 
+    /// The program at work.
+    ///
+    /// # Errors
+    /// If it is not running.
+    pub fn running(&self) -> anyhow::Result<&Running> {
+        self.running.as_ref().context("the station is not running")
+    }
+
     /// How many photos wait in its spool, as a person with a file manager would count them.
     ///
     /// # Errors

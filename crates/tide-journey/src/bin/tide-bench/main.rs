@@ -1,4 +1,4 @@
-//! The server under load, beside what the same disk can do without it. Run it by `cargo xtask bench`, which builds for release.
+//! The server under load, beside what the same disk can do without it, and the station at work and at rest. Run it by `cargo xtask bench`, which builds for release.
 //!
 //! Ratios within one run count; absolute figures say more about the machine. All folders stay until the end: ext4 takes its time
 //! with the inodes of files that were deleted in the last seconds, and what one measurement removes would slow down the next.
@@ -7,6 +7,7 @@ mod floor;
 mod ingest;
 mod limits;
 mod pages;
+mod station;
 mod thumbnails;
 
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ use clap::{Parser, ValueEnum};
 use tempfile::TempDir;
 use tide_journey::TestServer;
 
-/// Measures the server.
+/// Measures server and station.
 #[derive(Parser)]
 struct Arguments {
     /// What to measure; everything if nothing is named.
@@ -45,6 +46,8 @@ enum What {
     Thumbnails,
     /// The gallery and the list at 100, 10,000 and 1,000,000 photos.
     Pages,
+    /// A station that takes and delivers photos of 200 KB, and one that waits.
+    Station,
 }
 
 /// What every measurement leaves for the end.
@@ -75,6 +78,9 @@ fn main() -> anyhow::Result<()> {
     }
     if is_wanted(What::Pages) {
         pages::measure(&runtime, arguments.rows, &mut kept)?;
+    }
+    if is_wanted(What::Station) {
+        station::measure(arguments.photos / 10)?;
     }
     Ok(())
 }
