@@ -9,6 +9,9 @@ pub(super) const FOLDER_PHOTOS: u64 = 1_000;
 
 const WORD_BITS: u64 = 64;
 
+/// Words for the bits of a folder.
+const WORDS: usize = 16;
+
 /// How a photo stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -22,7 +25,7 @@ pub(super) enum Standing {
 
 /// One bit for each photo of a folder.
 #[derive(Debug, Default, Clone, Copy)]
-struct Bits([u64; FOLDER_PHOTOS.div_ceil(WORD_BITS) as usize]);
+struct Bits([u64; WORDS]);
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Folder {
@@ -177,7 +180,6 @@ impl Bits {
 }
 
 /// The index of a bit's word.
-#[expect(clippy::cast_possible_truncation, reason = "a folder has 16 words")]
 fn word(bit: u64) -> usize {
     (bit / WORD_BITS) as usize
 }

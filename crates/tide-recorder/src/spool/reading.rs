@@ -186,7 +186,7 @@ impl Spool {
                 "captures were cut off by an interruption; removed what was left of them"
             ),
             Err(error) => {
-                tracing::error!(folder, cut_off, %error, "failed to remove what is left of captures that were cut off")
+                tracing::error!(folder, cut_off, %error, "failed to remove what is left of captures that were cut off");
             }
         }
     }
