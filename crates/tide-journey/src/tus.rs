@@ -57,7 +57,9 @@ impl TusHand {
     /// If the server's certificate cannot be read.
     pub fn new(server: &TestServer, token: &str) -> anyhow::Result<Self> {
         let certificate = std::fs::read(server.certificate())?;
-        let (client, base, port) = (server.client()?, server.url(), server.port());
+        // A new connection each time: journeys restart the server.
+        let client = server.client_builder()?.pool_max_idle_per_host(0).build()?;
+        let (base, port) = (server.url(), server.port());
         Ok(Self { client, base, token: token.to_owned(), port, certificate })
     }
 

@@ -144,12 +144,7 @@ impl PhotoStore {
     ///
     /// # Errors
     /// If a file in its place cannot be read.
-    pub fn kept(
-        &self,
-        station: &StationName,
-        captured_at: CapturedAt,
-        digest: &Digest,
-    ) -> io::Result<Option<PathBuf>> {
+    pub fn kept(&self, station: &StationName, captured_at: CapturedAt, digest: &Digest) -> io::Result<Option<PathBuf>> {
         for name in [digest.short(), digest.to_string()] {
             let path = self.path(&PhotoNames::new(station, captured_at, &name).store_key);
             match digest_of_file(&path) {

@@ -310,7 +310,7 @@ print(first.offset)
 second = uploader()
 print(second.offset, second.url == first.url)
 second.upload()
-print(second.offset == second.get_offset() == second.file_size)
+print(second.offset == second.get_offset() == second.get_file_size())
 "#;
 
 fn tuspy() -> anyhow::Result<()> {

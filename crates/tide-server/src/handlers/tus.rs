@@ -3,7 +3,7 @@
 
 use std::time::SystemTime;
 
-use axum::body::{Body, BodyDataStream};
+use axum::body::{Body, BodyDataStream, HttpBody};
 use axum::extract::{Path, State};
 use axum::http::header::{CONTENT_LENGTH, LOCATION};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -113,7 +113,7 @@ pub async fn append(
     app.ingest.check_room()?;
     let upload = match find(&app, &station, &id).await? {
         Standing::Unfinished(upload) => upload,
-        Standing::Finished { size_bytes: here } if said == here && length_of(&request) == Some(0) => {
+        Standing::Finished { size_bytes: here } if said == here && body.is_end_stream() => {
             return Ok(standing_at(here, None));
         }
         Standing::Finished { size_bytes: here } => return Err(Refusal::OtherOffset { here, said }),

@@ -71,7 +71,9 @@ pub enum IngestError {
     #[error("the bytes of this request have another checksum than it says; they were not kept: send them again")]
     OtherChecksum,
     /// A newer request for the same upload has come.
-    #[error("another request for this upload has come meanwhile; ask where the upload stands (HEAD), and go on from there")]
+    #[error(
+        "another request for this upload has come meanwhile; ask where the upload stands (HEAD), and go on from there"
+    )]
     Superseded,
     /// The client's bytes stopped coming.
     #[error("the upload was cut off, or is no multipart form")]

@@ -132,11 +132,10 @@ impl Stretch {
     /// # Errors
     /// [`IngestError::OtherChecksum`] if they are not those that it says; none of them counts then. Or if the disk refuses.
     pub async fn finish(mut self) -> Result<Arrived, IngestError> {
-        let has_checksum = self.checksum.is_some();
         if self.checksum.take().is_some_and(|checksum| !checksum.is_right()) {
             return Err(IngestError::OtherChecksum);
         }
-        if let Some(mut files) = self.files.take().filter(|_| has_checksum) {
+        if let Some(mut files) = self.files.take() {
             self.files = Some(blocking(move || files.count_aside().map(|()| files)).await?);
         }
         self.write_pending().await?;
