@@ -3,5 +3,12 @@
 mod adjtimex;
 pub mod camera;
 pub mod clock;
+pub mod flash;
+mod program;
+mod program_photo;
 pub mod replay;
+pub mod rescue;
+pub mod rpicam;
 pub mod synthetic;
+pub mod usb;
+mod usb_port;
