@@ -13,19 +13,21 @@ mod position;
 mod schedule;
 mod status;
 mod upload;
+mod within;
 
 use serde::{Deserialize, Deserializer};
 use tide_photo::StationName;
 use tide_settings::{FILE_VARIABLE, Hidden, SettingsError, Sources};
 
 use self::camera::CAMERA_KINDS;
-pub use self::camera::{Camera, CameraKind};
+pub use self::camera::{Autofocus, Camera, CameraKind, ControlValue, Crop, OnFailure, Rotation};
 pub use self::disk::Disk;
-pub use self::flash::Flash;
+pub use self::flash::{Flash, FlashDriver, FlashWhen};
 pub use self::position::Position;
 pub use self::schedule::Schedule;
 pub use self::status::Status;
 pub use self::upload::Upload;
+pub use self::within::{Real, Whole};
 
 /// Those without `TIDE_` are the prototype's.
 const SOURCES: Sources = Sources {
@@ -42,14 +44,12 @@ const SOURCES: Sources = Sources {
         ("TIDE_CAMERA_FOLDER", "camera.folder"),
         ("PHOTO_INTERVAL", "interval_s"),
         ("SERVER_URL", "server.url"),
+        ("FLASH_GPIO", "flash.gpio"),
     ],
 };
 
 /// The prototype's settings, understood beside the settings file.
 const PROTOTYPES_FILE: &str = ".env";
-
-/// The prototype's variable for the pin of the flash.
-const FLASH_VARIABLE: &str = "FLASH_GPIO";
 
 /// Longest interval between photos, in seconds: a day.
 const MAX_INTERVAL_S: u32 = 86_400;
@@ -90,9 +90,6 @@ pub struct Settings {
     /// What the station tells of itself.
     #[serde(default)]
     pub status: Status,
-    /// Whether the prototype's `FLASH_GPIO` is set, which this version does not understand.
-    #[serde(skip)]
-    pub asks_for_flash: bool,
 }
 
 /// The server, and how both sides know each other.
@@ -148,12 +145,8 @@ impl Settings {
     /// # Errors
     /// As [`Settings::load`].
     pub fn from_environment(environment: &BTreeMap<String, String>) -> Result<Self, SettingsError> {
-        let mut settings: Self = SOURCES.load(environment).map_err(name_the_cameras)?;
-        settings.asks_for_flash = environment.contains_key(FLASH_VARIABLE);
-        if settings.camera.kind == CameraKind::Replay && settings.camera.folder.is_none() {
-            let reason = "the camera `replay` needs `folder` in [camera], a folder of JPEGs (or TIDE_CAMERA_FOLDER)";
-            return Err(SettingsError::Combination(reason.to_owned()));
-        }
+        let settings: Self = SOURCES.load(environment).map_err(name_the_cameras)?;
+        settings.camera.check().and_then(|()| settings.flash.check()).map_err(SettingsError::Combination)?;
         Ok(settings)
     }
 }
@@ -230,38 +223,93 @@ mod tests {
         Settings::from_environment(&environment).map_err(|error| error.to_string())
     }
 
+    const FOUR: &str = "`rpicam`, `usb`, `replay` or `synthetic`";
+
     const CAMERA: (&str, &str) = ("TIDE_CAMERA", "synthetic");
 
     #[test]
     fn the_prototypes_variables_are_understood() {
         let settings = load(&[CAMERA, ("PHOTO_INTERVAL", "60"), ("FLASH_GPIO", "5")]).unwrap();
         assert_eq!((settings.interval_s, settings.camera.kind), (60, CameraKind::Synthetic));
-        assert!(settings.asks_for_flash);
+        assert_eq!(settings.flash.gpio, Some(Whole(5)));
         let settings = load(&[CAMERA]).unwrap();
-        assert_eq!((settings.interval_s, settings.asks_for_flash), (30, false));
-        assert_eq!((settings.camera.width, settings.camera.height), (1_280, 720));
+        assert_eq!((settings.interval_s, settings.flash.gpio), (30, None));
+        assert!(load(&[CAMERA, ("FLASH_GPIO", "the fifth")]).unwrap_err().contains("FLASH_GPIO"));
     }
 
     #[test]
     fn a_camera_is_chosen_and_never_assumed() {
         for variables in [&[][..], &[("TIDE_CAMERA_FOLDER", "/photos")]] {
             let error = load(variables).unwrap_err();
-            assert!(error.contains("no camera is chosen") && error.contains("`replay` or `synthetic`"), "{error}");
+            assert!(error.contains("no camera is chosen") && error.contains(FOUR), "{error}");
         }
-        let error = load(&[("TIDE_CAMERA", "rpicam")]).unwrap_err();
-        assert!(error.contains("a camera is `replay` or `synthetic`, not `rpicam`"), "{error}");
+        let error = load(&[("TIDE_CAMERA", "webcam")]).unwrap_err();
+        assert!(error.contains(&format!("a camera is {FOUR}, not `webcam`")), "{error}");
         assert!(error.contains("TIDE_") && !error.contains("variant"), "{error}");
     }
 
     #[test]
     fn a_files_bad_camera_is_named_with_its_line() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "station = 'pier-3'\n[camera]\nkind = 'rpicam'").unwrap();
+        std::fs::write(file.path(), "station = 'pier-3'\n[camera]\nkind = 'webcam'").unwrap();
         let error = load(&[("TIDE_CONFIG", file.path().to_str().unwrap())]).unwrap_err();
-        assert!(error.contains("line 3") && error.contains("not `rpicam`"), "{error}");
+        assert!(error.contains("line 3") && error.contains("not `webcam`"), "{error}");
         std::fs::write(file.path(), "[camera]\nwidth = 320").unwrap();
         let error = load(&[("TIDE_CONFIG", file.path().to_str().unwrap())]).unwrap_err();
         assert!(error.contains("no camera is chosen"), "{error}");
+    }
+
+    /// The settings in a file with this [camera] table.
+    fn camera(table: &str) -> Result<Camera, String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), format!("[camera]\n{table}")).unwrap();
+        load(&[("TIDE_CONFIG", file.path().to_str().unwrap())]).map(|settings| settings.camera)
+    }
+
+    #[test]
+    fn each_camera_has_the_defaults_that_its_users_know() {
+        for (kind, size, limit_s) in
+            [("rpicam", (640, 480), 10), ("usb", (1_280, 640), 5), ("synthetic", (1_280, 720), 5)]
+        {
+            let camera = camera(&format!("kind = '{kind}'")).unwrap();
+            assert_eq!((camera.width_px(), camera.height_px()), size, "{kind}");
+            assert_eq!(camera.limit().as_secs(), limit_s);
+        }
+        let settings = "kind = 'usb'\ncontrols = { 'White Balance' = 4000, brightness = '50%' }";
+        let text = |text: &str| ControlValue(text.to_owned());
+        let controls = [("White Balance".to_owned(), text("4000")), ("brightness".to_owned(), text("50%"))];
+        assert_eq!(camera(settings).unwrap().controls, BTreeMap::from(controls));
+    }
+
+    #[test]
+    fn a_key_for_another_camera_is_refused_by_name() {
+        for (table, key) in [
+            ("kind = 'usb'\ngain = 2", "`gain` in [camera] is for `rpicam`, and the camera is `usb`"),
+            ("kind = 'rpicam'\ndevice = '/dev/video0'", "`device`"),
+            ("kind = 'synthetic'\nlimit_s = 3", "`limit_s` in [camera] is for `rpicam` and `usb`"),
+            ("kind = 'rpicam'\non_failure = 'usb-reset'", "usb-reset"),
+            ("kind = 'usb'\non_failure = 'command'", "failure_command"),
+            ("kind = 'rpicam'\nshutter_us = 9_000_000", "raise it"),
+        ] {
+            let error = camera(table).unwrap_err();
+            assert!(error.contains(key), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_number_out_of_bounds_is_named_with_its_line() {
+        for (line, why) in [
+            ("quality = 101", "1 to 100, not 101"),
+            ("width = -1", "16 to 16384, not -1"),
+            ("ev = -10.5", "-10 to 10, not -10.5"),
+            ("lens_position = nan", "not NaN"),
+            ("rotation = 90", "0 or 180 degrees, not 90"),
+            ("crop = { x = 0.5, y = 0, width = 0.6, height = 1 }", "within the picture"),
+            ("shutter = 5", "unknown field `shutter`"),
+        ] {
+            let error = camera(&format!("kind = 'rpicam'\n{line}")).unwrap_err();
+            assert!(error.contains(why) && error.contains("line 3"), "{error}");
+        }
     }
 
     #[test]

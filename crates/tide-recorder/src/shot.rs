@@ -4,6 +4,7 @@ use tide_photo::{CapturedAt, ClockQuality, Digest, Manifest, StationName, manife
 
 use crate::devices::camera::{Camera, CameraError, Frame, Moment};
 use crate::devices::clock::Clock;
+use crate::lighting::Lighting;
 
 /// A photo with its manifest, not yet in the spool.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,19 +25,26 @@ struct Reading {
     boot_id: String,
 }
 
-/// Takes a photo.
+/// Takes a photo: flash on, settle, expose, flash off whatever happens.
 ///
 /// # Errors
 /// If the camera gives none.
 pub fn take(
     camera: &mut dyn Camera,
+    lighting: &mut Lighting,
     clock: &dyn Clock,
     station: &StationName,
     sequence: u64,
 ) -> Result<Shot, CameraError> {
+    let light = lighting.shine(clock.now());
+    // Read once the light has settled: what it took is no part of the exposure, and no part of its uncertainty.
     let (before, quality, monotonic_us) = (clock.now(), clock.quality(), clock.monotonic_us());
-    let frame = camera.expose(before)?;
+    let exposed = camera.expose(before);
     let took_us = clock.monotonic_us().saturating_sub(monotonic_us);
+    let with_flash = light.is_on();
+    drop(light);
+    let frame = exposed.inspect_err(|_| camera.recover())?;
+    lighting.saw(&frame.jpeg, with_flash);
     let reading = Reading { before, quality, monotonic_us, took_us, boot_id: clock.boot_id().to_owned() };
     Ok(describe(frame, &reading, camera.kind(), station, sequence))
 }
@@ -124,9 +132,16 @@ pub(crate) fn example(sequence: u64, text: &str) -> Shot {
 
 #[cfg(test)]
 mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use tide_photo::ClockSource;
 
     use super::*;
+    use crate::devices::flash::testing::Record;
+    use crate::lighting;
+    use crate::vitals::Vitals;
 
     fn described(moment: Moment) -> Manifest {
         let reading = Reading {
@@ -161,5 +176,95 @@ mod tests {
         let manifest = described(Moment::Told(moment));
         assert_eq!((manifest.captured_at, manifest.clock), (moment, ClockQuality::unsynchronised()));
         assert_eq!((manifest.digest, manifest.size_bytes), (Digest::of(b"abc"), 3));
+    }
+
+    /// A clock that goes on by a second with every look, and notes when it is looked at.
+    struct NotedClock(Record, AtomicU64);
+
+    impl Clock for NotedClock {
+        fn now(&self) -> CapturedAt {
+            CapturedAt::EPOCH
+        }
+
+        fn quality(&self) -> ClockQuality {
+            ClockQuality::synchronised(ClockSource::Ntp, 5).unwrap()
+        }
+
+        fn monotonic_us(&self) -> u64 {
+            self.0.note("clock");
+            self.1.fetch_add(1_000_000, Ordering::Relaxed)
+        }
+
+        fn boot_id(&self) -> &str {
+            "boot"
+        }
+    }
+
+    /// A camera that notes its exposures, which end as it is told.
+    struct NotedCamera(Record, Outcome);
+
+    #[derive(Clone, Copy)]
+    enum Outcome {
+        Photo,
+        Failure,
+        Panic,
+    }
+
+    impl Camera for NotedCamera {
+        fn expose(&mut self, _now: CapturedAt) -> Result<Frame, CameraError> {
+            self.0.note("expose");
+            match self.1 {
+                Outcome::Photo => Ok(Frame { jpeg: b"abc".to_vec(), moment: Moment::DuringCall }),
+                Outcome::Failure => Err(CameraError::Failed { reason: "told so".to_owned() }),
+                Outcome::Panic => panic!("told so"),
+            }
+        }
+
+        fn recover(&mut self) {
+            self.0.note("recover");
+        }
+
+        fn kind(&self) -> &'static str {
+            "usb"
+        }
+    }
+
+    /// What happened around a shot, and the photo.
+    fn shot(outcome: Outcome, flash_is_broken: bool, vitals: &Arc<Vitals>) -> (Vec<String>, Option<Shot>) {
+        let record = Record::default();
+        let (clock, mut camera) = (NotedClock(record.clone(), AtomicU64::new(0)), NotedCamera(record.clone(), outcome));
+        let mut lighting = lighting::testing::noted(&record, flash_is_broken, vitals);
+        let shot =
+            catch_unwind(AssertUnwindSafe(|| take(&mut camera, &mut lighting, &clock, &"pier-3".parse().unwrap(), 7)));
+        (record.take(), shot.ok().and_then(Result::ok))
+    }
+
+    #[test]
+    fn the_flash_shines_before_the_clock_is_read_and_is_off_after_the_exposure() {
+        let (happened, shot) = shot(Outcome::Photo, false, &Arc::default());
+        assert_eq!(happened, ["on", "settle", "clock", "expose", "clock", "off"]);
+        assert_eq!(
+            shot.unwrap().manifest.clock.uncertainty_ms(),
+            Some(505),
+            "half of the exposure's second, nothing of the flash's"
+        );
+    }
+
+    #[test]
+    fn the_flash_is_off_whatever_the_camera_does() {
+        let (happened, shot) = shot(Outcome::Failure, false, &Arc::default());
+        assert_eq!((happened.last().map(String::as_str), shot), (Some("recover"), None));
+        assert_eq!(happened[happened.len() - 2], "off", "before there is time to look after the camera");
+        let (happened, _) = self::shot(Outcome::Panic, false, &Arc::default());
+        assert_eq!(happened, ["on", "settle", "clock", "expose", "off"]);
+    }
+
+    #[test]
+    fn a_flash_that_cannot_be_switched_costs_no_photo() {
+        let vitals = Arc::<Vitals>::default();
+        let (happened, shot) = shot(Outcome::Photo, true, &vitals);
+        assert_eq!(happened, ["on", "clock", "expose", "clock", "off"], "nothing to wait for, and off all the same");
+        assert!(shot.is_some());
+        assert!(vitals.known().last_error.unwrap().what.contains("it is broken"));
     }
 }

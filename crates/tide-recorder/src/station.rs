@@ -18,7 +18,11 @@ use crate::devices::camera::{Camera, CameraError};
 use crate::devices::clock::{Clock, KernelClock};
 use crate::devices::machine::Machine;
 use crate::devices::replay::ReplayCamera;
+use crate::devices::rescue::Rescued;
+use crate::devices::rpicam::RpicamCamera;
 use crate::devices::synthetic::SyntheticCamera;
+use crate::devices::usb::UsbCamera;
+use crate::lighting::Lighting;
 use crate::schedule::next_shot;
 use crate::server_link::ServerLink;
 use crate::service;
@@ -37,6 +41,7 @@ pub struct Station {
     name: StationName,
     interval_s: u32,
     camera: Box<dyn Camera>,
+    lighting: Lighting,
     clock: KernelClock,
     spool: Arc<Spool>,
     vitals: Arc<Vitals>,
@@ -62,19 +67,19 @@ impl Station {
         let durable =
             Durable::open(folder).with_context(|| format!("failed to use the data folder {}", folder.display()))?;
         let alone = claim(&durable)?;
-        if settings.asks_for_flash {
-            tracing::warn!("FLASH_GPIO is set, but this version does not control a flash; photos are taken without it");
-        }
         let (spool, found) = Spool::open_within(durable, settings.disk).context("failed to open the spool")?;
         tracing::info!(found.waiting, found.parked, found.incomplete, "opened the spool, its newest folder first");
         let camera = open_camera(&settings.camera)?;
         let vitals = Arc::<Vitals>::default();
         vitals.camera_is(camera.kind());
+        let clock = KernelClock::new();
+        let lighting = Lighting::open(&settings.flash, settings.position, clock.now(), Arc::clone(&vitals));
         Ok(Self {
             name: settings.station.clone(),
             interval_s: settings.interval_s,
             camera,
-            clock: KernelClock::new(),
+            lighting,
+            clock,
             spool: Arc::new(spool),
             vitals,
             _alone: alone,
@@ -140,7 +145,7 @@ impl Station {
     /// If camera or disk fail.
     pub fn shoot(&mut self) -> anyhow::Result<Shot> {
         let sequence = self.spool.next_sequence();
-        let shot = shot::take(self.camera.as_mut(), &self.clock, &self.name, sequence)?;
+        let shot = shot::take(self.camera.as_mut(), &mut self.lighting, &self.clock, &self.name, sequence)?;
         self.spool.accept(&shot).context("failed to put a photo into the spool")?;
         Ok(shot)
     }
@@ -238,9 +243,15 @@ pub fn is_finished(error: &anyhow::Error) -> bool {
 }
 
 fn open_camera(settings: &config::Camera) -> anyhow::Result<Box<dyn Camera>> {
+    let rescued = |camera: Box<dyn Camera>| Box::new(Rescued::new(camera, settings));
     Ok(match settings.kind {
+        CameraKind::Rpicam => {
+            let clock = KernelClock::new();
+            rescued(Box::new(RpicamCamera::new(settings, Box::new(move || clock.monotonic_us()))))
+        }
+        CameraKind::Usb => rescued(Box::new(UsbCamera::new(settings))),
         CameraKind::Replay => Box::new(ReplayCamera::open(settings.folder.as_deref().unwrap_or(Path::new(".")))?),
-        CameraKind::Synthetic => Box::new(SyntheticCamera::new(settings.width, settings.height)),
+        CameraKind::Synthetic => Box::new(SyntheticCamera::new(settings.width_px(), settings.height_px())),
     })
 }
 

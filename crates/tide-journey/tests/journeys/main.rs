@@ -9,8 +9,8 @@ mod interruptions;
 mod marsh;
 mod old_devices;
 mod operators;
-mod service;
 mod resumed;
+mod service;
 
 use std::process::ExitCode;
 

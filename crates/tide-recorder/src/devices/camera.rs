@@ -52,6 +52,9 @@ pub trait Camera: Send {
     /// See [`CameraError`].
     fn expose(&mut self, now: CapturedAt) -> Result<Frame, CameraError>;
 
+    /// Called after an exposure that failed, when the light is off and there is time: whatever may help the next one.
+    fn recover(&mut self) {}
+
     /// The word by which the settings name this kind of camera.
     fn kind(&self) -> &'static str;
 

@@ -3,6 +3,13 @@
 mod adjtimex;
 pub mod camera;
 pub mod clock;
+pub mod flash;
 pub mod machine;
+mod program;
+mod program_photo;
 pub mod replay;
+pub mod rescue;
+pub mod rpicam;
 pub mod synthetic;
+pub mod usb;
+mod usb_port;
