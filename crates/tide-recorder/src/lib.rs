@@ -6,6 +6,7 @@ pub mod backoff;
 pub mod commands;
 pub mod config;
 pub mod devices;
+pub mod imprint;
 pub mod schedule;
 pub mod server_link;
 pub mod shot;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use tide_durable::{Alone, Durable};
-use tide_photo::{CapturedAt, StationName};
+use tide_photo::CapturedAt;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
@@ -18,14 +18,14 @@ use crate::devices::replay::ReplayCamera;
 use crate::devices::synthetic::SyntheticCamera;
 use crate::schedule::next_shot;
 use crate::server_link::ServerLink;
-use crate::shot::{self, Shot};
+use crate::shot::{self, Shot, Site};
 use crate::spool::Spool;
 use crate::uploader::Uploader;
 use crate::vitals::Vitals;
 
 /// A station that can take photos into its spool. It holds its data folder alone.
 pub struct Station {
-    name: StationName,
+    site: Site,
     interval_s: u32,
     camera: Box<dyn Camera>,
     clock: KernelClock,
@@ -62,7 +62,7 @@ impl Station {
         let vitals = Arc::<Vitals>::default();
         vitals.camera_is(camera.kind());
         Ok(Self {
-            name: settings.station.clone(),
+            site: Site { station: settings.station.clone(), position: settings.position },
             interval_s: settings.interval_s,
             camera,
             clock: KernelClock::new(),
@@ -85,7 +85,7 @@ impl Station {
         let uploader =
             Uploader::new(Arc::clone(&self.spool), ServerLink::new(&settings.server)?, Arc::clone(&self.vitals));
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        tracing::info!(station = %self.name, interval_s = self.interval_s, "running");
+        tracing::info!(station = %self.site.station, interval_s = self.interval_s, "running");
         let uploading = tokio::spawn(uploader.run());
         let capture = self.capture_on_schedule(async {
             tokio::select! {
@@ -105,7 +105,7 @@ impl Station {
     /// If camera or disk fail.
     pub fn shoot(&mut self) -> anyhow::Result<Shot> {
         let sequence = self.spool.next_sequence().context("failed to count a photo")?;
-        let shot = shot::take(self.camera.as_mut(), &self.clock, &self.name, sequence)?;
+        let shot = shot::take(self.camera.as_mut(), &self.clock, &self.site, sequence)?;
         self.spool.accept(&shot).context("failed to put a photo into the spool")?;
         Ok(shot)
     }
@@ -119,7 +119,7 @@ impl Station {
             bail!("--from is for simulated cameras only; a real photo has the time at which it was taken");
         }
         let sequence = self.spool.next_sequence().context("failed to count a photo")?;
-        let shot = shot::pretend(self.camera.as_mut(), &self.clock, &self.name, sequence, pretended)?;
+        let shot = shot::pretend(self.camera.as_mut(), &self.clock, &self.site, sequence, pretended)?;
         self.spool.accept(&shot).context("failed to put a photo into the spool")?;
         Ok(shot)
     }
