@@ -18,6 +18,8 @@ pub enum Need {
     MarshPhotos,
     /// A program that answers to `--version`.
     Program(&'static str),
+    /// `exiftool`, which reads what programs write into photos.
+    ExifTool,
     /// Chromium and its driver.
     Browser,
     /// A Python with the `requests` library.
@@ -39,6 +41,7 @@ impl Need {
             Self::Nothing => true,
             Self::MarshPhotos => marsh_photos().is_ok(),
             Self::Program(name) => answers(name, &["--version"]),
+            Self::ExifTool => answers("exiftool", &["-ver"]),
             Self::Browser => answers("chromium", &["--version"]) && answers("chromedriver", &["--version"]),
             Self::PythonRequests => python().is_ok(),
             Self::PythonTus => python_with("tusclient").is_ok(),

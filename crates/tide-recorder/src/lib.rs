@@ -8,6 +8,7 @@ pub mod commands;
 pub mod config;
 pub mod console;
 pub mod devices;
+pub mod imprint;
 pub mod lighting;
 pub mod schedule;
 pub mod server_link;

@@ -2,8 +2,10 @@
 
 use tide_photo::{CapturedAt, ClockQuality, Digest, Manifest, StationName, manifest::MANIFEST_VERSION};
 
+use crate::config::Position;
 use crate::devices::camera::{Camera, CameraError, Frame, Moment};
 use crate::devices::clock::Clock;
+use crate::imprint::{self, Imprint, Place};
 use crate::lighting::Lighting;
 
 /// A photo with its manifest, not yet in the spool.
@@ -15,6 +17,19 @@ pub struct Shot {
     pub jpeg: Vec<u8>,
 }
 
+/// Whose photos these are, and where they are taken.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// The station.
+    pub station: StationName,
+    /// Where it stands, as its settings say.
+    pub position: Option<Position>,
+}
+
+/// In place of a boot id where the moment of exposure lies in no boot of this station: a recording's, or a pretended one. Nothing
+/// that the station learns of its clock later says anything about such a moment.
+const NO_BOOT: &str = "";
+
 /// What the clock said around an exposure.
 #[derive(Debug, Clone)]
 struct Reading {
@@ -23,6 +38,7 @@ struct Reading {
     monotonic_us: u64,
     took_us: u64,
     boot_id: String,
+    place: Option<Place>,
 }
 
 /// Takes a photo: flash on, settle, expose, flash off whatever happens.
@@ -33,7 +49,7 @@ pub fn take(
     camera: &mut dyn Camera,
     lighting: &mut Lighting,
     clock: &dyn Clock,
-    station: &StationName,
+    site: &Site,
     sequence: u64,
 ) -> Result<Shot, CameraError> {
     let light = lighting.shine(clock.now());
@@ -45,8 +61,9 @@ pub fn take(
     drop(light);
     let frame = exposed.inspect_err(|_| camera.recover())?;
     lighting.saw(&frame.jpeg, with_flash);
-    let reading = Reading { before, quality, monotonic_us, took_us, boot_id: clock.boot_id().to_owned() };
-    Ok(describe(frame, &reading, camera.kind(), station, sequence))
+    let boot_id = clock.boot_id().to_owned();
+    let reading = Reading { before, quality, monotonic_us, took_us, boot_id, place: place(clock, site) };
+    Ok(describe(frame, &reading, camera.kind(), &site.station, sequence))
 }
 
 /// Takes a photo of a simulated camera as if at `pretended`; nobody vouches for that moment.
@@ -56,7 +73,7 @@ pub fn take(
 pub fn pretend(
     camera: &mut dyn Camera,
     clock: &dyn Clock,
-    station: &StationName,
+    site: &Site,
     sequence: u64,
     pretended: CapturedAt,
 ) -> Result<Shot, CameraError> {
@@ -64,18 +81,53 @@ pub fn pretend(
     let reading = Reading {
         before: pretended,
         quality: ClockQuality::unsynchronised(),
-        monotonic_us: clock.monotonic_us(),
+        monotonic_us: 0,
         took_us: 0,
-        boot_id: clock.boot_id().to_owned(),
+        boot_id: NO_BOOT.to_owned(),
+        place: place(clock, site),
     };
-    Ok(describe(frame, &reading, camera.kind(), station, sequence))
+    Ok(describe(frame, &reading, camera.kind(), &site.station, sequence))
+}
+
+/// A receiver's word counts more than the settings': a station may be moved.
+fn place(clock: &dyn Clock, site: &Site) -> Option<Place> {
+    clock.received_position().map(Place::Received).or(site.position.map(Place::Surveyed))
 }
 
 fn describe(frame: Frame, reading: &Reading, camera: &str, station: &StationName, sequence: u64) -> Shot {
-    let (captured_at, clock, monotonic_us) = match frame.moment {
+    let Exposure { captured_at, clock, monotonic_us, boot_id } = exposure(frame.moment, reading);
+    let imprint =
+        Imprint { station, sequence, captured_at, clock, boot_id, monotonic_us, camera, place: reading.place };
+    let jpeg = if is_recording(frame.moment) { frame.jpeg } else { imprinted(frame.jpeg, &imprint) };
+    let manifest = Manifest {
+        version: MANIFEST_VERSION,
+        station: station.clone(),
+        sequence,
+        captured_at,
+        clock,
+        digest: Digest::of(&jpeg),
+        size_bytes: jpeg.len() as u64,
+        boot_id: boot_id.to_owned(),
+        monotonic_us,
+        camera: camera.to_owned(),
+        repaired: None,
+    };
+    Shot { manifest, jpeg }
+}
+
+/// When a photo was exposed, by both clocks.
+struct Exposure<'a> {
+    captured_at: CapturedAt,
+    clock: ClockQuality,
+    monotonic_us: u64,
+    boot_id: &'a str,
+}
+
+fn exposure(moment: Moment, reading: &Reading) -> Exposure<'_> {
+    let (captured_at, clock, monotonic_us) = match moment {
         Moment::ByStationClock(moment) => (moment, reading.quality, reading.monotonic_us),
         Moment::OnMonotonic { us } => (moved(reading.before, reading.monotonic_us, us), reading.quality, us),
-        Moment::Told(moment) => (moment, ClockQuality::unsynchronised(), reading.monotonic_us),
+        Moment::Told(moment) => (moment, ClockQuality::unsynchronised(), 0),
         // Somewhere during the call: its middle, give or take half of it.
         Moment::DuringCall => {
             let half_us = reading.took_us / 2;
@@ -83,20 +135,21 @@ fn describe(frame: Frame, reading: &Reading, camera: &str, station: &StationName
             (later(reading.before, half_us), reading.quality.widened_by(half_ms), reading.monotonic_us + half_us)
         }
     };
-    let manifest = Manifest {
-        version: MANIFEST_VERSION,
-        station: station.clone(),
-        sequence,
-        captured_at,
-        clock,
-        digest: Digest::of(&frame.jpeg),
-        size_bytes: frame.jpeg.len() as u64,
-        boot_id: reading.boot_id.clone(),
-        monotonic_us,
-        camera: camera.to_owned(),
-        repaired: None,
-    };
-    Shot { manifest, jpeg: frame.jpeg }
+    let boot_id = if is_recording(moment) { NO_BOOT } else { &reading.boot_id };
+    Exposure { captured_at, clock, monotonic_us, boot_id }
+}
+
+/// A recording stays as it was recorded, byte for byte, and was not exposed in this boot.
+fn is_recording(moment: Moment) -> bool {
+    matches!(moment, Moment::Told(_))
+}
+
+/// With EXIF and XMP where that can be done; a photo is never lost for want of them.
+fn imprinted(jpeg: Vec<u8>, imprint: &Imprint) -> Vec<u8> {
+    imprint::write(&jpeg, imprint).unwrap_or_else(|error| {
+        tracing::warn!(sequence = imprint.sequence, "{error}; it is kept as the camera gave it");
+        jpeg
+    })
 }
 
 /// The wall clock's moment when the monotonic clock showed `us`, if it showed `at` when the monotonic one showed `at_us`.
@@ -143,6 +196,10 @@ mod tests {
     use crate::lighting;
     use crate::vitals::Vitals;
 
+    fn pier() -> Site {
+        Site { station: "pier-3".parse().unwrap(), position: None }
+    }
+
     fn described(moment: Moment) -> Manifest {
         let reading = Reading {
             before: "2026-05-31T18:00:00Z".parse().unwrap(),
@@ -150,6 +207,7 @@ mod tests {
             monotonic_us: 1_000_000,
             took_us: 3_000_000,
             boot_id: "boot".to_owned(),
+            place: None,
         };
         let frame = Frame { jpeg: b"abc".to_vec(), moment };
         describe(frame, &reading, "synthetic", &"pier-3".parse().unwrap(), 7).manifest
@@ -176,6 +234,7 @@ mod tests {
         let manifest = described(Moment::Told(moment));
         assert_eq!((manifest.captured_at, manifest.clock), (moment, ClockQuality::unsynchronised()));
         assert_eq!((manifest.digest, manifest.size_bytes), (Digest::of(b"abc"), 3));
+        assert_eq!((manifest.boot_id.as_str(), manifest.monotonic_us), (NO_BOOT, 0), "no boot of ours had that moment");
     }
 
     /// A clock that goes on by a second with every look, and notes when it is looked at.
@@ -234,8 +293,7 @@ mod tests {
         let record = Record::default();
         let (clock, mut camera) = (NotedClock(record.clone(), AtomicU64::new(0)), NotedCamera(record.clone(), outcome));
         let mut lighting = lighting::testing::noted(&record, flash_is_broken, vitals);
-        let shot =
-            catch_unwind(AssertUnwindSafe(|| take(&mut camera, &mut lighting, &clock, &"pier-3".parse().unwrap(), 7)));
+        let shot = catch_unwind(AssertUnwindSafe(|| take(&mut camera, &mut lighting, &clock, &pier(), 7)));
         (record.take(), shot.ok().and_then(Result::ok))
     }
 

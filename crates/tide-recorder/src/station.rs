@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use tide_durable::{Alone, Durable};
-use tide_photo::{CapturedAt, StationName};
+use tide_photo::CapturedAt;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -26,7 +26,7 @@ use crate::lighting::Lighting;
 use crate::schedule::next_shot;
 use crate::server_link::ServerLink;
 use crate::service;
-use crate::shot::{self, Shot};
+use crate::shot::{self, Shot, Site};
 use crate::spool::Spool;
 use crate::status::Reporter;
 use crate::uploader::Uploader;
@@ -38,7 +38,7 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// A station that can take photos into its spool. It holds its data folder alone.
 pub struct Station {
-    name: StationName,
+    site: Site,
     interval_s: u32,
     camera: Box<dyn Camera>,
     lighting: Lighting,
@@ -75,7 +75,7 @@ impl Station {
         let clock = KernelClock::new();
         let lighting = Lighting::open(&settings.flash, settings.position, clock.now(), Arc::clone(&vitals));
         Ok(Self {
-            name: settings.station.clone(),
+            site: Site { station: settings.station.clone(), position: settings.position },
             interval_s: settings.interval_s,
             camera,
             lighting,
@@ -96,12 +96,12 @@ impl Station {
         tokio::task::spawn_blocking(move || read_rest(&unread));
         let uploader = Uploader::new(Arc::clone(&self.spool), link.clone(), Arc::clone(&self.vitals));
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        tracing::info!(station = %self.name, interval_s = self.interval_s, "running");
+        tracing::info!(station = %self.site.station, interval_s = self.interval_s, "running");
         let mut beside = JoinSet::new();
         beside.spawn(uploader.run());
         beside.spawn(keep_up(Arc::clone(&self.spool)));
         self.tell_how_it_is(&mut beside, settings, link);
-        service::ready(self.name.as_str());
+        service::ready(self.site.station.as_str());
         let capture = self.capture_on_schedule(async {
             tokio::select! {
                 _ = interrupt.recv() => (),
@@ -121,7 +121,7 @@ impl Station {
     /// Answers who asks at the console, and posts the status to the server.
     fn tell_how_it_is(&self, beside: &mut JoinSet<()>, settings: &Settings, link: ServerLink) {
         let reporter = Arc::new(Reporter {
-            station: self.name.clone(),
+            station: self.site.station.clone(),
             data_dir: settings.data_dir.clone(),
             vitals: Arc::clone(&self.vitals),
             spool: Arc::clone(&self.spool),
@@ -145,7 +145,7 @@ impl Station {
     /// If camera or disk fail.
     pub fn shoot(&mut self) -> anyhow::Result<Shot> {
         let sequence = self.spool.next_sequence();
-        let shot = shot::take(self.camera.as_mut(), &mut self.lighting, &self.clock, &self.name, sequence)?;
+        let shot = shot::take(self.camera.as_mut(), &mut self.lighting, &self.clock, &self.site, sequence)?;
         self.spool.accept(&shot).context("failed to put a photo into the spool")?;
         Ok(shot)
     }
@@ -164,7 +164,7 @@ impl Station {
             bail!("--from is for simulated cameras only; a real photo has the time at which it was taken");
         }
         let sequence = self.spool.next_sequence();
-        let shot = shot::pretend(self.camera.as_mut(), &self.clock, &self.name, sequence, pretended)?;
+        let shot = shot::pretend(self.camera.as_mut(), &self.clock, &self.site, sequence, pretended)?;
         self.spool.accept(&shot).context("failed to put a photo into the spool")?;
         Ok(shot)
     }

@@ -3,6 +3,7 @@
 mod acme;
 mod bad_input;
 mod browser;
+mod described;
 mod faults;
 mod first_start;
 mod interruptions;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         acme::journeys(),
         bad_input::journeys(),
         browser::journeys(),
+        described::journeys(),
         faults::journeys(),
         first_start::journeys(),
         interruptions::journeys(),

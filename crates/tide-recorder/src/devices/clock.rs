@@ -5,6 +5,8 @@ use std::fs;
 use rustix::time::{ClockId, clock_gettime};
 use tide_photo::{CapturedAt, ClockQuality};
 
+use crate::config::Position;
+
 /// The station's clock.
 pub trait Clock: Send + Sync {
     /// The time that the clock shows.
@@ -18,6 +20,11 @@ pub trait Clock: Send + Sync {
 
     /// A name for the time since the station was switched on.
     fn boot_id(&self) -> &str;
+
+    /// Where a GPS receiver said a short time ago that the station is, if there is one.
+    fn received_position(&self) -> Option<Position> {
+        None
+    }
 }
 
 /// The kernel's clock, whose error the kernel itself keeps account of.

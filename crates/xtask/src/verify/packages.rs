@@ -1,5 +1,5 @@
-//! The system packages that the journeys need: a browser to look through, an ACME authority, and the
-//! prototype's and strangers' clients.
+//! The system packages that the journeys need: a browser to look through, an ACME authority, a reader of
+//! photos' descriptions, and the prototype's and strangers' clients.
 
 use std::env;
 use std::fs;
@@ -18,6 +18,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("chromium", "chromium"),
     ("chromedriver", "chromium-driver"),
     ("curl", "curl"),
+    ("exiftool", "libimage-exiftool-perl"),
     ("git", "git"),
     ("pebble", "pebble"),
     ("systemd-analyze", "systemd"),
