@@ -82,8 +82,8 @@ impl Station {
             Ok(parked) => tracing::info!(parked, "photos that could not be delivered before are offered once more"),
             Err(error) => tracing::error!(%error, "failed to offer parked photos again; they stay parked"),
         }
-        let uploader =
-            Uploader::new(Arc::clone(&self.spool), ServerLink::new(&settings.server)?, Arc::clone(&self.vitals));
+        let link = ServerLink::new(&settings.server, &settings.upload)?;
+        let uploader = Uploader::new(Arc::clone(&self.spool), link, Arc::clone(&self.vitals), &settings.upload);
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         tracing::info!(station = %self.name, interval_s = self.interval_s, "running");
         let uploading = tokio::spawn(uploader.run());
