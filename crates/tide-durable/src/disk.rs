@@ -30,6 +30,12 @@ pub trait Disk: Send + Sync {
     /// [`io::ErrorKind::AlreadyExists`] if it does.
     fn create(&self, path: &Path) -> io::Result<Box<dyn DraftFile>>;
 
+    /// Opens a file that is there, to write on behind its end; and its length in bytes.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] if there is none.
+    fn append(&self, path: &Path) -> io::Result<(Box<dyn DraftFile>, u64)>;
+
     /// Moves a file to another name of the same file system.
     ///
     /// # Errors

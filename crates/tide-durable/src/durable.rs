@@ -84,7 +84,20 @@ impl Durable {
     /// If the folder or the file cannot be created.
     pub fn draft(&self, folder: &Path) -> io::Result<Draft> {
         let (path, file) = self.in_folder(folder, || self.create_part(folder))?;
-        Ok(Draft { durable: self.clone(), file: Some(file), path })
+        Ok(Draft { durable: self.clone(), file: Some(file), path, if_dropped: IfDropped::Removed })
+    }
+
+    /// Goes on with an unfinished file that has a name of its own (published empty, say), at its end; and its length in bytes.
+    /// Dropping this draft leaves the file as it is, for the next one to go on with. Nothing but [`Draft::publish`] forces what
+    /// was written to the disk: after a power cut the file may be shorter, or hold other bytes in its last part.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] if there is no such file.
+    pub fn resume(&self, path: &Path) -> io::Result<(Draft, u64)> {
+        let (file, length_bytes) = self.disk.append(path)?;
+        let draft =
+            Draft { durable: self.clone(), file: Some(file), path: path.to_owned(), if_dropped: IfDropped::Stays };
+        Ok((draft, length_bytes))
     }
 
     /// Creates `folder` and its parents up to the root where they are missing, and forces each one's name to the disk.
@@ -243,11 +256,18 @@ impl Durable {
     }
 }
 
-/// An unfinished file. Dropping it removes it.
+/// An unfinished file. Dropping it removes it, unless it came from [`Durable::resume`].
 pub struct Draft {
     durable: Durable,
     file: Option<Box<dyn DraftFile>>,
     path: PathBuf,
+    if_dropped: IfDropped,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum IfDropped {
+    Removed,
+    Stays,
 }
 
 impl Draft {
@@ -262,6 +282,14 @@ impl Draft {
         durable.in_folder(folder, || durable.disk.rename(part, path, if_exists))?;
         self.file = None;
         self.durable.sync_folder(folder)
+    }
+
+    /// Opens what was written so far, for reading from its beginning.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn read_back(&self) -> io::Result<Box<dyn Read + Send>> {
+        self.durable.disk.open(&self.path)
     }
 
     fn open_file(&mut self) -> io::Result<&mut Box<dyn DraftFile>> {
@@ -281,7 +309,7 @@ impl Write for Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        if self.file.take().is_some() {
+        if self.file.take().is_some() && self.if_dropped == IfDropped::Removed {
             // What cannot be removed now is swept at the next start.
             drop(self.durable.disk.remove(&self.path));
         }

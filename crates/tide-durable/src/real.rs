@@ -18,6 +18,12 @@ impl Disk for RealDisk {
         Ok(Box::new(file))
     }
 
+    fn append(&self, path: &Path) -> io::Result<(Box<dyn DraftFile>, u64)> {
+        let file = OpenOptions::new().append(true).open(path)?;
+        let length_bytes = file.metadata()?.len();
+        Ok((Box::new(file), length_bytes))
+    }
+
     fn rename(&self, from: &Path, to: &Path, if_exists: IfExists) -> io::Result<()> {
         match if_exists {
             IfExists::Replace => fs::rename(from, to),

@@ -249,6 +249,13 @@ impl Disk for CrashDisk {
         Ok(Box::new(OpenFile { disk: self.clone(), number }))
     }
 
+    fn append(&self, path: &Path) -> io::Result<(Box<dyn DraftFile>, u64)> {
+        let state = self.lock();
+        let number = state.file(path)?;
+        let length_bytes = state.files[number].live.len() as u64;
+        Ok((Box::new(OpenFile { disk: self.clone(), number }), length_bytes))
+    }
+
     fn rename(&self, from: &Path, to: &Path, if_exists: IfExists) -> io::Result<()> {
         let mut state = self.step()?;
         state.has_folder_of(to)?;

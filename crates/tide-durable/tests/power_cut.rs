@@ -159,3 +159,41 @@ fn every_folder_above_the_root_is_forced_to_the_disk() {
     durable.publish(&root.join("one.jpg"), b"photo", IfExists::Refuse).unwrap();
     assert!(disk.after_power_cut(Outcome::Nothing).files().contains_key(&root.join("one.jpg")));
 }
+
+/// A file that grows over several drafts, as an upload does over several connections, and is published in the end. Stops at the
+/// cut. The ledger says whether the publishing was acknowledged.
+fn grow_and_publish(disk: &CrashDisk, acknowledged: &mut bool) {
+    let durable = Durable::on(Arc::new(disk.clone()), Path::new(ROOT));
+    let (growing, place) = (Path::new(ROOT).join("growing/one"), Path::new(ROOT).join("photos/one.jpg"));
+    let mut run = || {
+        durable.publish(&growing, b"", IfExists::Refuse)?;
+        for (piece, before) in [(b"the ", 0), (b"one ", 4), (b"phot", 8)] {
+            let (mut draft, length_bytes) = durable.resume(&growing)?;
+            assert_eq!(length_bytes, before);
+            draft.write_all(piece)?;
+        }
+        durable.resume(&growing)?.0.publish(&place, IfExists::Refuse)
+    };
+    let result: io::Result<()> = run();
+    assert_eq!(result.is_err(), disk.is_cut(), "only the cut may fail: {result:?}");
+    *acknowledged = result.is_ok();
+}
+
+#[test]
+fn a_file_that_grew_over_several_drafts_is_whole_once_published() {
+    let judge = |found: &CrashDisk, acknowledged: &bool| {
+        let files = found.files();
+        let whole = files.get(&Path::new(ROOT).join("photos/one.jpg")).is_some_and(|bytes| bytes == b"the one phot");
+        let growing = files.get(&Path::new(ROOT).join("growing/one"));
+        let strange = growing.filter(|bytes| !b"the one phot".starts_with(bytes));
+        let lost = (*acknowledged && !whole).then(|| "the file was acknowledged and is lost".to_owned());
+        lost.into_iter().chain(strange.map(|bytes| format!("{} strange bytes", bytes.len()))).collect()
+    };
+    let found = search_cuts(empty_disk, grow_and_publish, judge);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+    let whole = empty_disk();
+    grow_and_publish(&whole, &mut false);
+    // Before the last, which forces the folder: the one that forces the bytes.
+    let bytes = whole.syncs() - 2;
+    assert!(!search_cuts(|| empty_disk().skip_sync(bytes), grow_and_publish, judge).is_empty(), "not needed");
+}

@@ -1,7 +1,7 @@
 //! The same promises on the machine's own file system, as far as they can be seen without a power cut.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 
 use tide_durable::{Durable, IfExists};
 
@@ -77,4 +77,21 @@ fn a_folder_that_somebody_removed_is_made_again() {
         draft.publish(&path, IfExists::Refuse).unwrap();
         fs::remove_dir_all(durable.root().join("thumbnails")).unwrap();
     }
+}
+
+#[test]
+fn an_unfinished_file_with_a_name_goes_on_where_it_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let durable = Durable::open(folder.path()).unwrap();
+    let (growing, place) = (durable.root().join("growing"), durable.root().join("photos/one.jpg"));
+    durable.publish(&growing, b"", IfExists::Refuse).unwrap();
+    durable.resume(&growing).unwrap().0.write_all(b"pho").unwrap();
+    let (mut draft, length_bytes) = durable.resume(&growing).unwrap();
+    draft.write_all(b"to").unwrap();
+    let mut read_back = String::new();
+    draft.read_back().unwrap().read_to_string(&mut read_back).unwrap();
+    assert_eq!((length_bytes, read_back.as_str()), (3, "photo"));
+    draft.publish(&place, IfExists::Refuse).unwrap();
+    assert_eq!(std::fs::read(place).unwrap(), b"photo");
+    assert_eq!(durable.resume(&growing).err().unwrap().kind(), io::ErrorKind::NotFound);
 }

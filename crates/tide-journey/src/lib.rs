@@ -12,6 +12,7 @@ pub mod programs;
 pub mod raw;
 pub mod server;
 pub mod station;
+pub mod tus;
 pub mod upload;
 
 pub use needs::Need;

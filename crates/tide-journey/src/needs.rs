@@ -22,6 +22,8 @@ pub enum Need {
     Browser,
     /// A Python with the `requests` library.
     PythonRequests,
+    /// A Python with tuspy, a tus client.
+    PythonTus,
     /// The right to mount disks in memory.
     Mounts,
     /// The right to mount image files, and a kernel that can.
@@ -39,6 +41,7 @@ impl Need {
             Self::Program(name) => answers(name, &["--version"]),
             Self::Browser => answers("chromium", &["--version"]) && answers("chromedriver", &["--version"]),
             Self::PythonRequests => python().is_ok(),
+            Self::PythonTus => python_with("tusclient").is_ok(),
             Self::Mounts => mounts::may_mount(false).is_ok(),
             Self::LoopDevice => mounts::may_mount(true).is_ok(),
             Self::Pebble => answers("pebble", &["-help"]),
@@ -67,15 +70,24 @@ pub fn marsh_photos() -> anyhow::Result<PathBuf> {
     folder.canonicalize().with_context(|| format!("the marsh photos are not in {}", folder.display()))
 }
 
-/// A Python that has `requests`: Debian's own, or the first on the path.
+/// A Python that has `requests`.
+///
+/// # Errors
+/// If none has.
+pub fn python() -> anyhow::Result<&'static str> {
+    python_with("requests")
+}
+
+/// A Python that has this module: Debian's own, or the first on the path.
 ///
 /// # Errors
 /// If neither has.
-pub fn python() -> anyhow::Result<&'static str> {
-    let found = ["/usr/bin/python3", "python3"].into_iter().find(|python| answers(python, &["-c", "import requests"]));
+pub fn python_with(module: &str) -> anyhow::Result<&'static str> {
+    let import = format!("import {module}");
+    let found = ["/usr/bin/python3", "python3"].into_iter().find(|python| answers(python, &["-c", &import]));
     match found {
         Some(python) => Ok(python),
-        None => bail!("no Python has the requests library"),
+        None => bail!("no Python has the module {module}"),
     }
 }
 

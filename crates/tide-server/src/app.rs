@@ -11,6 +11,7 @@ use crate::ingest::Ingest;
 use crate::passwords::Passwords;
 use crate::photo_store::PhotoStore;
 use crate::thumbnails::Thumbnailer;
+use crate::uploads::Uploads;
 
 /// The parts of a running server. Clones share them.
 #[derive(Clone)]
@@ -21,6 +22,8 @@ pub struct App {
     pub store: PhotoStore,
     /// The way in.
     pub ingest: Ingest,
+    /// Photos whose bytes come over several connections.
+    pub uploads: Uploads,
     /// Small pictures.
     pub thumbnailer: Thumbnailer,
     /// Checks passwords.

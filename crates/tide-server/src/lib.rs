@@ -27,3 +27,4 @@ pub mod serve;
 pub mod station_auth;
 pub mod throttle;
 pub mod thumbnails;
+pub mod uploads;

@@ -91,6 +91,15 @@ impl PhotoStore {
         Ok(IncomingPhoto { draft: self.durable.draft(&self.incoming_folder())? })
     }
 
+    /// Goes on with a photo whose bytes come over several connections, and how many of them are here. Dropping it leaves them.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] if there is no such file; or if the disk refuses.
+    pub fn resume(&self, path: &Path) -> io::Result<(IncomingPhoto, u64)> {
+        let (draft, length_bytes) = self.durable.resume(path)?;
+        Ok((IncomingPhoto { draft }, length_bytes))
+    }
+
     /// To be had before [`PhotoStore::keep`] and until the photo's row is committed.
     pub async fn keeping(&self) -> Keeping<'_> {
         self.keepers.read().await
@@ -129,6 +138,23 @@ impl PhotoStore {
             }
         }
         Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{} holds other bytes", long.store_key)))
+    }
+
+    /// Where [`PhotoStore::keep`] has put this photo's bytes, if it has.
+    ///
+    /// # Errors
+    /// If a file in its place cannot be read.
+    pub fn kept(&self, station: &StationName, captured_at: CapturedAt, digest: &Digest) -> io::Result<Option<PathBuf>> {
+        for name in [digest.short(), digest.to_string()] {
+            let path = self.path(&PhotoNames::new(station, captured_at, &name).store_key);
+            match digest_of_file(&path) {
+                Ok(found) if found == *digest => return Ok(Some(path)),
+                Ok(_) => (),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => (),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 
     /// Removes bytes to which no row points, and which are in the store under another key.
@@ -212,9 +238,24 @@ impl PhotoStore {
         below.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
     }
 
+    /// The folder of photos whose bytes come over several connections.
+    pub fn unfinished_folder(&self) -> PathBuf {
+        self.folder().join(".unfinished")
+    }
+
     fn incoming_folder(&self) -> PathBuf {
         // Below the photos, so that both are on one file system; no station's name begins with a dot.
         self.folder().join(".incoming")
+    }
+}
+
+impl IncomingPhoto {
+    /// Opens what has come so far, for reading from its beginning.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn read_back(&self) -> io::Result<Box<dyn Read + Send>> {
+        self.draft.read_back()
     }
 }
 

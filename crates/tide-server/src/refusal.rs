@@ -28,12 +28,12 @@ pub enum Refusal {
     )]
     NoToken,
     /// A token of another station.
-    #[error("this token belongs to the station {token}, but the manifest says {manifest}")]
+    #[error("this token belongs to the station {token}, but what was sent says {said}")]
     OtherStation {
         /// Whose token it is.
         token: StationName,
-        /// Whose photo it is said to be.
-        manifest: StationName,
+        /// Whose it is said to be.
+        said: StationName,
     },
     /// The request does not have the form that it must have.
     #[error("{0}")]
@@ -41,6 +41,35 @@ pub enum Refusal {
     /// The request is longer than the largest photo with its form.
     #[error("the request is larger than this server takes")]
     FormTooLarge,
+    /// There is no such photo of this station.
+    #[error("this server holds no photo of this station with that digest; send it")]
+    NotHeld,
+    /// There is no such upload, or none any more.
+    #[error("there is no such upload of this station, or it has expired; create a new one")]
+    NoUpload,
+    /// Bytes that do not follow those that are here.
+    #[error("the upload has {here} bytes, and this request goes on at {said}; ask where the upload stands (HEAD)")]
+    OtherOffset {
+        /// Bytes that are here.
+        here: u64,
+        /// Where the request says it goes on.
+        said: u64,
+    },
+    /// More bytes than the upload was said to have.
+    #[error("the upload was said to have {length_bytes} bytes, and this request brings more")]
+    BeyondLength {
+        /// What was said when it was created.
+        length_bytes: u64,
+    },
+    /// Another version of tus, or none.
+    #[error("this server speaks tus 1.0.0: the header Tus-Resumable says that, and every request needs it")]
+    OtherTusVersion,
+    /// Bytes of another kind.
+    #[error("the bytes of an upload come as application/offset+octet-stream")]
+    OtherContentType,
+    /// The request before is still being dealt with.
+    #[error("an earlier request for this upload is still being dealt with; try again in a few seconds")]
+    UploadInUse,
     /// A field of the manifest is wrong.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -65,6 +94,13 @@ impl Refusal {
             Self::OtherStation { .. } => (StatusCode::FORBIDDEN, "other_station"),
             Self::Form(_) => (StatusCode::BAD_REQUEST, "bad_form"),
             Self::FormTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+            Self::NotHeld => (StatusCode::NOT_FOUND, "not_held"),
+            Self::NoUpload => (StatusCode::NOT_FOUND, "no_upload"),
+            Self::OtherOffset { .. } => (StatusCode::CONFLICT, "other_offset"),
+            Self::BeyondLength { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "beyond_length"),
+            Self::OtherTusVersion => (StatusCode::PRECONDITION_FAILED, "other_tus_version"),
+            Self::OtherContentType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "other_content_type"),
+            Self::UploadInUse => (StatusCode::LOCKED, "upload_in_use"),
             Self::Manifest(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_manifest"),
             Self::Ingest(error) => ingest_status(error),
             Self::Catalog(error) => catalog_status(error),
@@ -94,10 +130,13 @@ impl Refusal {
     /// Adds what the status needs beside itself: how to authenticate, when to come back.
     pub fn with_headers(&self, mut response: Response) -> Response {
         let status = response.status();
+        if let Self::OtherTusVersion = self {
+            response.headers_mut().insert("tus-version", HeaderValue::from_static("1.0.0"));
+        }
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(ASK_FOR_TOKEN));
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::INSUFFICIENT_STORAGE {
+        if [StatusCode::SERVICE_UNAVAILABLE, StatusCode::INSUFFICIENT_STORAGE, StatusCode::LOCKED].contains(&status) {
             response.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS.into());
         }
         response
@@ -112,6 +151,8 @@ fn ingest_status(error: &IngestError) -> (StatusCode, &'static str) {
         IngestError::OtherBytes { .. } => (StatusCode::CONFLICT, "other_bytes"),
         IngestError::InProgress => (StatusCode::SERVICE_UNAVAILABLE, "in_progress"),
         IngestError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+        IngestError::OtherChecksum => (checksum_mismatch(), "other_checksum"),
+        IngestError::Superseded => (StatusCode::LOCKED, "superseded"),
         IngestError::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too_slow"),
         IngestError::CutOff => (StatusCode::BAD_REQUEST, "cut_off"),
         IngestError::Disk(error) if error.kind() == std::io::ErrorKind::StorageFull => {
@@ -120,6 +161,11 @@ fn ingest_status(error: &IngestError) -> (StatusCode, &'static str) {
         IngestError::Disk(_) => (StatusCode::SERVICE_UNAVAILABLE, "disk_unavailable"),
         IngestError::Catalog(error) => catalog_status(error),
     }
+}
+
+/// 460, of tus alone.
+fn checksum_mismatch() -> StatusCode {
+    StatusCode::from_u16(460).unwrap_or(StatusCode::BAD_REQUEST)
 }
 
 fn catalog_status(error: &CatalogError) -> (StatusCode, &'static str) {

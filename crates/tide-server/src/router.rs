@@ -11,7 +11,7 @@ use axum::http::header::{
 };
 use axum::middleware::from_fn;
 use axum::response::Redirect;
-use axum::routing::{get, post, put};
+use axum::routing::{get, head, post, put};
 use tide_photo::wire;
 use tower_http::csrf::CsrfLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -21,6 +21,7 @@ use tower_http::trace::TraceLayer;
 use crate::app::App;
 use crate::handlers::{
     PageError, assets, gallery, health, images, legacy_upload, login, openapi, photo_page, photos_json, put_photo,
+    receipt, tus,
 };
 use crate::ingest::request_body;
 
@@ -50,7 +51,9 @@ pub fn router(app: App, hsts_days: u32) -> Router {
     let upload_bytes = usize::try_from(app.ingest.max_photo_bytes().saturating_add(put_photo::FORM_BYTES));
     let stations = Router::new()
         .route(wire::PHOTO_ROUTE, put(put_photo::put_photo))
+        .route(wire::RECEIPT_ROUTE, get(receipt::receipt))
         .route("/upload", post(legacy_upload::upload))
+        .merge(uploads())
         .layer(DefaultBodyLimit::max(upload_bytes.unwrap_or(usize::MAX)))
         .layer(from_fn(request_body::tame));
 
@@ -79,6 +82,18 @@ pub fn router(app: App, hsts_days: u32) -> Router {
         .fold(router, |router, (name, value)| router.layer(SetResponseHeaderLayer::if_not_present(name, value)))
         // Every request, for who asks with TIDE_LOG=tower_http=debug. What fails is logged where it is handled.
         .layer(TraceLayer::new_for_http().on_failure(()))
+}
+
+/// The routes of tus 1.0.
+fn uploads() -> Router<App> {
+    let version = SetResponseHeaderLayer::if_not_present(tus::RESUMABLE, HeaderValue::from_static(tus::VERSION));
+    Router::new()
+        .route(wire::UPLOADS_PATH, post(tus::create).options(tus::options))
+        .route(
+            &format!("{}/{{id}}", wire::UPLOADS_PATH),
+            head(tus::offset).patch(tus::append).delete(tus::end).options(tus::options).post(tus::overridden),
+        )
+        .layer(version)
 }
 
 /// Strict-Transport-Security (RFC 6797), if the settings ask for it.

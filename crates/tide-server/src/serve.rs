@@ -25,6 +25,7 @@ use crate::ingest::{Ingest, UploadSlots};
 use crate::passwords::Passwords;
 use crate::photo_store::PhotoStore;
 use crate::thumbnails::Thumbnailer;
+use crate::uploads::{self, Uploads};
 use crate::{acme, certificate, data_folder, first_start, left_behind, router};
 
 /// How long requests under way may take to end after the server was told to stop.
@@ -47,7 +48,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     let catalog = open_catalog(&durable).await?;
     catalog.settle().await.context("failed to force the catalog to the disk")?;
     let app = build(&settings, durable.clone(), catalog.clone()).await?;
-    let store = app.store.clone();
+    let parts = app.clone();
     let service = router::router(app, settings.hsts_days).into_make_service_with_connect_info::<SocketAddr>();
 
     let authority = Authority::of(&settings)?;
@@ -69,7 +70,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     let doorkeeper = Doorkeeper::new(limits);
     let handle = Handle::new();
     tokio::spawn(stop_on_signal(handle.clone()));
-    tokio::spawn(left_behind::sweep_and_tell(store, catalog.clone()));
+    tokio::spawn(tidy_up(parts));
     // Without TLS too, where there is nothing to reload: unheard, SIGHUP would end the server.
     let reloads = signal(SignalKind::hangup()).context("failed to listen for SIGHUP")?;
     if let Some(tls) = tls {
@@ -103,6 +104,13 @@ fn limited<A>(server: Server<SocketAddr, A>) -> Server<SocketAddr, A> {
     let mut server = server.http1_only().first_request_timeout(FIRST_REQUEST);
     server.http_builder().http1().header_read_timeout(NEXT_REQUEST).max_buf_size(CONNECTION_BYTES);
     server
+}
+
+/// What an earlier server left half done, and then what expires.
+async fn tidy_up(app: App) {
+    app.uploads.finish_all(&app.ingest, &app.catalog, now()).await;
+    left_behind::sweep_and_tell(app.store, app.catalog).await;
+    uploads::keep_swept(app.uploads).await;
 }
 
 /// Two servers on one folder would sweep each other's uploads.
@@ -188,9 +196,11 @@ async fn build(settings: &Settings, durable: Durable, catalog: Catalog) -> anyho
         slots,
         settings.max_photo_bytes,
     );
+    let uploads = Uploads::open(durable, store.clone(), settings.max_photo_bytes);
+    let uploads = uploads.context("failed to use the folder of unfinished uploads")?;
     let passwords = Arc::new(Passwords::new());
     let trusted_proxies = settings.trusted_proxies.clone().into();
-    Ok(App { catalog, store, ingest, thumbnailer, passwords, trusted_proxies, anonymous_station })
+    Ok(App { catalog, store, ingest, uploads, thumbnailer, passwords, trusted_proxies, anonymous_station })
 }
 
 async fn anonymous_station(settings: &Settings, catalog: &Catalog) -> anyhow::Result<Option<Station>> {

@@ -9,6 +9,7 @@ mod interruptions;
 mod marsh;
 mod old_devices;
 mod operators;
+mod resumed;
 
 use std::process::ExitCode;
 
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         marsh::journeys(),
         old_devices::journeys(),
         operators::journeys(),
+        resumed::journeys(),
     ];
     libtest_mimic::run(&Arguments::from_args(), journeys.into_iter().flatten().collect()).exit_code()
 }

@@ -10,8 +10,11 @@ pub mod openapi;
 pub mod photo_page;
 pub mod photos_json;
 pub mod put_photo;
+pub mod receipt;
+pub mod tus;
 
 mod page;
+mod tus_headers;
 mod upload_form;
 
 pub use page::{LoggedIn, PageError};

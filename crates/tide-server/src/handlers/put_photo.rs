@@ -8,12 +8,12 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_LENGTH;
 use tide_photo::manifest::MAX_MANIFEST_BYTES;
 use tide_photo::wire::{IMAGE_PART, MANIFEST_PART};
-use tide_photo::{Digest, Hasher, Holding, Manifest, Receipt};
+use tide_photo::{Digest, Hasher, Holding, Manifest, Receipt, StationName};
 
 use super::upload_form::{Part, UploadForm};
 use crate::app::{App, now};
-use crate::catalog::{Origin, Station};
-use crate::ingest::{Description, Ingest, IngestError};
+use crate::catalog::Station;
+use crate::ingest::{Ingest, IngestError};
 use crate::refusal::Refusal;
 use crate::station_auth::TokenStation;
 
@@ -52,7 +52,7 @@ pub async fn put_photo(
     }
     // Only now: a connection that died without a word must not keep the photo's next try out.
     let claim = app.ingest.claim(&station, digest)?;
-    let receipt = app.ingest.accept(claim, station, image, describe(manifest), now()).await?;
+    let receipt = app.ingest.accept(claim, station, image, manifest.into(), now()).await?;
     let status = if receipt.holding == Holding::Stored { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(receipt)))
 }
@@ -91,16 +91,22 @@ async fn expect_end(form: &mut UploadForm) -> Result<(), Refusal> {
 }
 
 fn check_manifest(manifest: &Manifest, station: &Station, digest: Digest) -> Result<(), Refusal> {
-    if manifest.station != station.name {
-        return Err(Refusal::OtherStation { token: station.name.clone(), manifest: manifest.station.clone() });
-    }
+    check_station(&manifest.station, station)?;
     if manifest.digest != digest {
         return Err(Refusal::field("digest", "the manifest's digest is not the one in the address"));
     }
     Ok(())
 }
 
-fn check_digest(expected: Digest, found: Digest) -> Result<(), Refusal> {
+/// Whoever holds a station's token speaks for that station alone.
+pub(super) fn check_station(said: &StationName, station: &Station) -> Result<(), Refusal> {
+    if *said != station.name {
+        return Err(Refusal::OtherStation { token: station.name.clone(), said: said.clone() });
+    }
+    Ok(())
+}
+
+pub(super) fn check_digest(expected: Digest, found: Digest) -> Result<(), Refusal> {
     if found == expected { Ok(()) } else { Err(IngestError::OtherBytes { expected, found }.into()) }
 }
 
@@ -116,17 +122,4 @@ async fn digest_of(mut image: Part<'_>, limit_bytes: u64) -> Result<Digest, Refu
         hasher.update(&bytes);
     }
     Ok(hasher.finish())
-}
-
-fn describe(manifest: Manifest) -> Description {
-    Description {
-        captured_at: manifest.captured_at,
-        clock: manifest.clock,
-        origin: Origin::Manifest {
-            sequence: manifest.sequence,
-            boot_id: manifest.boot_id,
-            monotonic_us: manifest.monotonic_us,
-            camera: manifest.camera,
-        },
-    }
 }

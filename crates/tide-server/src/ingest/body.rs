@@ -1,6 +1,8 @@
 //! The bytes of one photo on their way in: counted, hashed and checked as they pass, written to the disk in large pieces.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
 
 use tide_photo::jpeg::{Dimensions, JpegCheck};
 use tide_photo::{Digest, Hasher};
@@ -10,10 +12,10 @@ use super::{IngestError, blocking};
 use crate::photo_store::{IncomingPhoto, PhotoStore};
 
 /// Bytes kept in memory before they are written: large enough that a trip to the disk is worth it, small enough for many at once.
-const PIECE_BYTES: usize = 48 * 1_024;
+pub(super) const PIECE_BYTES: usize = 48 * 1_024;
 
 /// Bytes from which on a body counts as an upload: of connections that send next to nothing there may be more than places.
-const UPLOAD_BYTES: u64 = 8 * 1_024;
+pub(super) const UPLOAD_BYTES: u64 = 8 * 1_024;
 
 /// A photo that is being received.
 pub struct ImageBody {
@@ -117,6 +119,22 @@ impl ImageBody {
 }
 
 impl ReceivedImage {
+    /// The photo in a file, which is `incoming` or has been kept already. Waits for the disk.
+    pub(super) fn of_file(path: &Path, incoming: Option<IncomingPhoto>) -> Result<Self, IngestError> {
+        let (mut hasher, mut check): (Hasher, JpegCheck) = Default::default();
+        let (mut file, mut piece, mut size_bytes) = (File::open(path)?, vec![0; PIECE_BYTES], 0);
+        loop {
+            let length = file.read(&mut piece)?;
+            if length == 0 {
+                let (digest, dimensions) = (hasher.finish(), check.finish()?);
+                return Ok(Self { digest, size_bytes, dimensions, pending: Vec::new(), incoming, slot: None });
+            }
+            hasher.update(&piece[..length]);
+            check.update(&piece[..length])?;
+            size_bytes += length as u64;
+        }
+    }
+
     /// Writes what is not written yet. Waits for the disk.
     pub(super) fn into_incoming(self, store: &PhotoStore) -> io::Result<IncomingPhoto> {
         append(store, self.incoming, &self.pending)

@@ -5,21 +5,24 @@ mod claims;
 mod pace;
 pub mod request_body;
 mod slots;
+mod stretch;
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tide_photo::jpeg::JpegError;
-use tide_photo::{CapturedAt, ClockQuality, Digest, Holding, Receipt};
+use tide_photo::{CapturedAt, ClockQuality, Digest, Holding, Manifest, Receipt};
 
 pub use body::{ImageBody, ReceivedImage};
 pub use claims::{Claim, Claims};
 pub use pace::Pace;
 pub use slots::UploadSlots;
+pub use stretch::{Arrived, Checksum, Stretch};
 
 use crate::catalog::{Catalog, CatalogError, NewPhoto, Origin, PhotoWriter, Recorded, Station};
 use crate::disk_guard::DiskGuard;
-use crate::photo_store::PhotoStore;
+use crate::photo_store::{IncomingPhoto, PhotoStore};
 use crate::thumbnails::Thumbnailer;
 
 /// Takes photos in. Clones share everything.
@@ -64,6 +67,14 @@ pub enum IngestError {
     /// The client sends next to nothing.
     #[error("the upload is too slow: at least 256 bytes per second are needed")]
     TooSlow,
+    /// The bytes of one request have another checksum than was said.
+    #[error("the bytes of this request have another checksum than it says; they were not kept: send them again")]
+    OtherChecksum,
+    /// A newer request for the same upload has come.
+    #[error(
+        "another request for this upload has come meanwhile; ask where the upload stands (HEAD), and go on from there"
+    )]
+    Superseded,
     /// The client's bytes stopped coming.
     #[error("the upload was cut off, or is no multipart form")]
     CutOff,
@@ -84,6 +95,21 @@ pub struct Description {
     pub clock: ClockQuality,
     /// Through which door it came.
     pub origin: Origin,
+}
+
+impl From<Manifest> for Description {
+    fn from(manifest: Manifest) -> Self {
+        Self {
+            captured_at: manifest.captured_at,
+            clock: manifest.clock,
+            origin: Origin::Manifest {
+                sequence: manifest.sequence,
+                boot_id: manifest.boot_id,
+                monotonic_us: manifest.monotonic_us,
+                camera: manifest.camera,
+            },
+        }
+    }
 }
 
 impl Ingest {
@@ -124,6 +150,35 @@ impl Ingest {
     /// Begins to take in the bytes of a station's photo.
     pub fn receive(&self, station: &Station) -> ImageBody {
         ImageBody::new(self.store.clone(), self.slots.clone(), station.id, self.max_photo_bytes)
+    }
+
+    /// Begins to take in further bytes of an upload that has `offset_bytes` of `length_bytes`, and whose file is `incoming`.
+    pub fn receive_stretch(
+        &self,
+        station: &Station,
+        incoming: IncomingPhoto,
+        offset_bytes: u64,
+        length_bytes: u64,
+        checksum: Option<Checksum>,
+    ) -> Stretch {
+        let (store, slots) = (self.store.clone(), self.slots.clone());
+        Stretch::new(store, slots, station.id, incoming, offset_bytes, length_bytes, checksum)
+    }
+
+    /// A photo whose bytes are all in a file, read again from its beginning: they may have come before this server started.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is no whole JPEG.
+    pub async fn read_again(
+        &self,
+        path: PathBuf,
+        incoming: Option<IncomingPhoto>,
+        arrived: Option<Arrived>,
+    ) -> Result<ReceivedImage, IngestError> {
+        let reading = tokio::task::spawn_blocking(move || ReceivedImage::of_file(&path, incoming));
+        let mut image = reading.await.map_err(io::Error::other)??;
+        image.slot = arrived.and_then(|arrived| arrived.slot);
+        Ok(image)
     }
 
     /// The receipt for a photo that is held already.

@@ -1,5 +1,5 @@
 //! The system packages that the journeys need: a browser to look through, an ACME authority, and the
-//! prototype's own clients.
+//! prototype's and strangers' clients.
 
 use std::env;
 use std::fs;
@@ -22,8 +22,9 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("pebble", "pebble"),
 ];
 
-/// Python with its module `requests`: the prototype's stations upload with it.
-const PYTHON_REQUESTS: &str = "python3-requests";
+/// Each module that Python must have, and the Debian package that brings it: the prototype's stations upload with `requests`, and
+/// a stranger's client for uploads that resume (tus) with `tusclient`.
+const PYTHON_MODULES: &[(&str, &str)] = &[("requests", "python3-requests"), ("tusclient", "python3-tuspy")];
 
 /// Debian's own Python first: the first on the `PATH` may be one that cannot see Debian's packages.
 const PYTHONS: &[&str] = &["/usr/bin/python3", "python3"];
@@ -48,9 +49,8 @@ pub(super) fn check(session: &mut Session) -> Result<()> {
 fn missing_packages(config: &Config) -> Vec<&'static str> {
     let mut missing: Vec<&str> =
         PROGRAMS.iter().filter(|(program, _)| !is_on_path(program, config)).map(|(_, package)| *package).collect();
-    if !PYTHONS.iter().any(|python| has_requests(python)) {
-        missing.push(PYTHON_REQUESTS);
-    }
+    let has = |module: &str| PYTHONS.iter().any(|python| has_module(python, module));
+    missing.extend(PYTHON_MODULES.iter().filter(|(module, _)| !has(module)).map(|(_, package)| *package));
     missing
 }
 
@@ -60,8 +60,8 @@ fn is_on_path(program: &str, config: &Config) -> bool {
     })
 }
 
-fn has_requests(python: &str) -> bool {
-    Command::new(python).args(["-c", "import requests"]).output().is_ok_and(|output| output.status.success())
+fn has_module(python: &str, module: &str) -> bool {
+    Command::new(python).args(["-c", &format!("import {module}")]).output().is_ok_and(|output| output.status.success())
 }
 
 fn is_root() -> Result<bool> {
