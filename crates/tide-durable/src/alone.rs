@@ -17,7 +17,12 @@ impl Durable {
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] if another process has it.
     pub fn claim_alone(&self) -> io::Result<Alone> {
-        let lock = File::options().create(true).append(true).open(self.root().join("lock"))?;
+        let path = self.root().join("lock");
+        let lock = match File::options().create(true).append(true).open(&path) {
+            // Nothing is written into it: one from before can be locked on a disk that takes no writes.
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => File::open(&path)?,
+            lock => lock?,
+        };
         match lock.try_lock() {
             Ok(()) => Ok(Alone { _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),

@@ -66,6 +66,12 @@ pub trait Disk: Send + Sync {
     /// [`io::ErrorKind::NotFound`] if there is none.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
+    /// Removes an empty folder.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::DirectoryNotEmpty`] if it is not.
+    fn remove_folder(&self, folder: &Path) -> io::Result<()>;
+
     /// The names in a folder, in no particular order.
     ///
     /// # Errors
@@ -77,6 +83,18 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// [`io::ErrorKind::NotFound`] if there is none.
     fn open(&self, path: &Path) -> io::Result<Box<dyn Read + Send>>;
+
+    /// Length of a file in bytes.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] if there is none.
+    fn size_bytes(&self, path: &Path) -> io::Result<u64>;
+
+    /// Bytes that a process without privileges may still write on the file system of a folder.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn free_bytes(&self, folder: &Path) -> io::Result<u64>;
 }
 
 /// A file that is being written.

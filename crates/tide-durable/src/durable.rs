@@ -172,6 +172,15 @@ impl Durable {
         self.disk.remove(path)
     }
 
+    /// Removes an empty folder whose return after a power cut would do no harm.
+    ///
+    /// # Errors
+    /// If it cannot be removed: because there is something in it, for instance.
+    pub fn remove_folder_lazily(&self, folder: &Path) -> io::Result<()> {
+        self.lock_settled().remove(folder);
+        self.disk.remove_folder(folder)
+    }
+
     /// Removes the unfinished files that an interruption left in `folder`; call it before the first draft. Returns how many.
     ///
     /// # Errors
@@ -214,6 +223,22 @@ impl Durable {
         let mut bytes = Vec::new();
         self.disk.open(path)?.read_to_end(&mut bytes)?;
         Ok(bytes)
+    }
+
+    /// Length of a published file in bytes.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] if there is none.
+    pub fn size_bytes(&self, path: &Path) -> io::Result<u64> {
+        self.disk.size_bytes(path)
+    }
+
+    /// Bytes that may still be written on the root's file system. The kernel answers without touching the disk.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub fn free_bytes(&self) -> io::Result<u64> {
+        self.disk.free_bytes(&self.root)
     }
 
     /// Does `work` in `folder`, created if need be. Should somebody have removed a folder that this process knew (thumbnails, to

@@ -11,6 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::disk::{Disk, DraftFile, Entry, IfExists};
 
+mod searches;
+
+pub use searches::{search_cuts, search_cuts_after_kill};
+
 /// What of the unforced work had reached the disk when the power went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -36,65 +40,6 @@ impl Outcome {
 #[derive(Clone, Default)]
 pub struct CrashDisk(Arc<Mutex<State>>);
 
-/// Has `work` done on a new disk, again and again, with the power cut before each of its steps in turn and every [`Outcome`], and
-/// has `judge` look at what the next program finds. `work` stops at the cut and notes in the ledger what it was promised; `judge`
-/// says which promises are broken. Returns those, each with where.
-pub fn search_cuts<Ledger: Default>(
-    new_disk: impl Fn() -> CrashDisk,
-    work: impl Fn(&CrashDisk, &mut Ledger),
-    judge: impl Fn(&CrashDisk, &Ledger) -> Vec<String>,
-) -> Vec<String> {
-    let whole = new_disk();
-    work(&whole, &mut Ledger::default());
-    let mut found = Vec::new();
-    for cut in 0..=whole.steps() {
-        let (disk, mut ledger) = (new_disk().cut_before(cut), Ledger::default());
-        work(&disk, &mut ledger);
-        found.extend(judge_outcomes(&disk, &ledger, &judge, &format!("cut before step {cut}")));
-    }
-    found
-}
-
-/// The same with two programs: the first is killed before each of its steps in turn, the second does its work on the disk as it
-/// then is, and the power is cut before each of its steps. The ledger holds the promises made to both.
-pub fn search_cuts_after_kill<Ledger: Default>(
-    new_disk: impl Fn() -> CrashDisk,
-    work: impl Fn(&CrashDisk, &mut Ledger),
-    judge: impl Fn(&CrashDisk, &Ledger) -> Vec<String>,
-) -> Vec<String> {
-    let first = |kill: Option<usize>| {
-        let (disk, mut ledger) = (new_disk(), Ledger::default());
-        let disk = kill.map_or(disk.clone(), |kill| disk.cut_before(kill));
-        work(&disk, &mut ledger);
-        (disk, ledger)
-    };
-    let mut found = Vec::new();
-    for kill in 0..=first(None).0.steps() {
-        let (killed, mut ledger) = first(Some(kill));
-        let restarted = killed.after_kill();
-        work(&restarted, &mut ledger);
-        for cut in 0..=restarted.steps() {
-            // The same first program again: each second one adds to its own ledger.
-            let (disk, mut ledger) = (killed.after_kill().cut_before(cut), first(Some(kill)).1);
-            work(&disk, &mut ledger);
-            let place = format!("killed before step {kill}, cut before step {cut}");
-            found.extend(judge_outcomes(&disk, &ledger, &judge, &place));
-        }
-    }
-    found
-}
-
-fn judge_outcomes<Ledger>(
-    disk: &CrashDisk,
-    ledger: &Ledger,
-    judge: impl Fn(&CrashDisk, &Ledger) -> Vec<String>,
-    place: &str,
-) -> Vec<String> {
-    let found =
-        |outcome| judge(&disk.after_power_cut(outcome), ledger).into_iter().map(move |broken| (outcome, broken));
-    Outcome::all().flat_map(found).map(|(outcome, broken)| format!("{place}, {outcome:?}: {broken}")).collect()
-}
-
 #[derive(Clone, Default)]
 struct State {
     live: BTreeMap<PathBuf, Node>,
@@ -106,6 +51,8 @@ struct State {
     syncs: usize,
     skipped_sync: Option<usize>,
     failing_step: Option<usize>,
+    is_read_only: bool,
+    capacity_bytes: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -155,6 +102,18 @@ impl CrashDisk {
         self
     }
 
+    /// Makes every change fail from now on, or no longer: a disk that the kernel has mounted read-only.
+    pub fn set_read_only(&self, is_read_only: bool) {
+        self.lock().is_read_only = is_read_only;
+    }
+
+    /// Gives the disk so much room for the bytes of files; what does not fit is refused. Without this it is endless.
+    #[must_use]
+    pub fn with_capacity(self, bytes: u64) -> Self {
+        self.lock().capacity_bytes = Some(bytes);
+        self
+    }
+
     /// Changes made so far.
     pub fn steps(&self) -> usize {
         self.lock().steps
@@ -175,7 +134,7 @@ impl CrashDisk {
     pub fn after_power_cut(&self, outcome: Outcome) -> Self {
         let before = self.lock();
         let mut chance = Chance::new(outcome);
-        let mut after = State::default();
+        let mut after = State { capacity_bytes: before.capacity_bytes, ..State::default() };
         for path in before.durable.keys().chain(before.live.keys()) {
             let change_arrived = before.live.get(path) == before.durable.get(path) || chance.name_arrives();
             let names = if change_arrived { &before.live } else { &before.durable };
@@ -197,7 +156,8 @@ impl CrashDisk {
     pub fn after_kill(&self) -> Self {
         let before = self.lock();
         let (live, durable, files) = (before.live.clone(), before.durable.clone(), before.files.clone());
-        Self(Arc::new(Mutex::new(State { live, durable, files, ..State::default() })))
+        let capacity_bytes = before.capacity_bytes;
+        Self(Arc::new(Mutex::new(State { live, durable, files, capacity_bytes, ..State::default() })))
     }
 
     /// Every file with its bytes, as a program sees them.
@@ -219,6 +179,9 @@ impl CrashDisk {
         if state.cut_before_step.is_some_and(|cut| state.steps >= cut) {
             state.is_cut = true;
             return Err(io::Error::other("the power is off"));
+        }
+        if state.is_read_only {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
         }
         state.steps += 1;
         if state.failing_step == Some(state.steps - 1) {
@@ -298,6 +261,14 @@ impl Disk for CrashDisk {
         Ok(())
     }
 
+    fn remove_folder(&self, folder: &Path) -> io::Result<()> {
+        let mut state = self.step()?;
+        if state.live.keys().any(|path| path.parent() == Some(folder)) {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+        state.live.remove(folder).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
     fn list(&self, folder: &Path) -> io::Result<Vec<Entry>> {
         let state = self.lock();
         if state.live.get(folder) != Some(&Node::Folder) {
@@ -315,6 +286,15 @@ impl Disk for CrashDisk {
         let number = state.file(path)?;
         Ok(Box::new(Cursor::new(state.files[number].live.clone())))
     }
+
+    fn size_bytes(&self, path: &Path) -> io::Result<u64> {
+        let state = self.lock();
+        Ok(state.files[state.file(path)?].live.len() as u64)
+    }
+
+    fn free_bytes(&self, _folder: &Path) -> io::Result<u64> {
+        Ok(self.lock().free_bytes())
+    }
 }
 
 impl State {
@@ -323,6 +303,15 @@ impl State {
             Some(Node::File(number)) => Ok(*number),
             _ => Err(io::ErrorKind::NotFound.into()),
         }
+    }
+
+    fn free_bytes(&self) -> u64 {
+        let Some(capacity_bytes) = self.capacity_bytes else { return u64::MAX };
+        let bytes_of = |node: &Node| match node {
+            Node::File(number) => self.files[*number].live.len() as u64,
+            Node::Folder => 0,
+        };
+        capacity_bytes.saturating_sub(self.live.values().map(bytes_of).sum())
     }
 
     fn has_folder_of(&self, path: &Path) -> io::Result<()> {
@@ -340,7 +329,11 @@ struct OpenFile {
 
 impl Write for OpenFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.disk.step()?.files[self.number].live.extend_from_slice(bytes);
+        let mut state = self.disk.step()?;
+        if state.free_bytes() < bytes.len() as u64 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        state.files[self.number].live.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 

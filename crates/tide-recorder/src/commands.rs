@@ -48,7 +48,13 @@ pub struct Shoot {
 /// # Errors
 /// If none could be taken, or the disk fails.
 pub fn shoot(settings: &Settings, options: &Shoot) -> anyhow::Result<()> {
-    let mut station = Station::open(settings)?;
+    let mut settings = settings.clone();
+    // This program ends soon: what waited in its memory would be lost.
+    settings.disk.memory_bytes = 0;
+    let mut station = Station::open(&settings)?;
+    if settings.disk.max_bytes.is_some() {
+        station.read_rest();
+    }
     let mut failed = 0;
     for number in 0..options.count {
         let shot = match moment(options, number)? {

@@ -3,6 +3,7 @@
 
 pub mod agenda;
 pub mod backoff;
+pub mod budget;
 pub mod commands;
 pub mod config;
 pub mod devices;

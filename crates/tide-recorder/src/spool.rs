@@ -1,31 +1,56 @@
 //! The station's durable queue. A photo enters image first, manifest last, so a manifest on disk means that the photo exists;
-//! only the server's receipt releases it.
+//! only the server's receipt releases it, to the archive.
 //!
 //! ```text
 //! spool/sequence                   numbers below this one may have been given away
+//! spool/dropped                    photos given up undelivered, ever
+//! spool/incomplete                 captures cut off before they were whole, ever
 //! spool/0000012/0000012345.jpg     a photo, a thousand to a folder
 //! spool/0000012/0000012345.json    its manifest: the photo waits
 //! spool/0000012/0000012345.parked  why it could not be delivered: the photo is kept but not offered
-//! spool/0000012/0000012345.done    released, and about to be removed
+//! spool/0000012/0000012345.done    released, and about to go to the archive
+//! spool/0000012/0000012345.gone    given up undelivered, counted, and about to be removed
+//! archive/2026-05-31/20260531_180000.jpg   a photo that the server holds
 //! ```
 //!
 //! A parked photo is one that the server refused for what it is, or that could not be read. Each start of `tide-recorder run`
 //! offers it once more, because a server may have been mended and a card may read again; if nothing changed it is parked again.
+//! So is one whose manifest a later version wrote: it stays as it is until a recorder comes that reads it.
+//!
+//! A start reads only the newest folder; [`Spool::read_rest`] reads the others. What the disk does not take waits in memory, and
+//! [`Spool::retry_disk`] moves it to the disk when that takes files again.
+
+mod amend;
+mod archive;
+mod index;
+mod layout;
+mod memory;
+mod overflow;
+mod reading;
+mod room;
+mod tallies;
 
 use std::collections::BTreeSet;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tide_durable::{Durable, IfExists};
-use tide_photo::Manifest;
+use tide_photo::status::SpoolStatus;
+use tide_photo::{CapturedAt, Digest, Manifest, manifest::MANIFEST_VERSION};
 use tokio::sync::Notify;
 
+use self::archive::Archive;
+use self::index::{Index, Standing};
+use self::layout::{DONE, IMAGE, Layout, MANIFEST, PARKED};
+use self::memory::Memory;
+pub use self::overflow::{Accepted, GivenUp};
+pub use self::reading::Found;
+use self::tallies::{Tallies, Tally, write_number};
 use crate::agenda::Waiting;
+use crate::config::Disk;
 use crate::shot::Shot;
-
-/// Photos in one folder: what a card's file system lists quickly.
-const FOLDER_PHOTOS: u64 = 1_000;
 
 /// Numbers taken from the counter at a time. Each costs a wait for the card; a restart leaves a gap of at most as many.
 const RESERVED_NUMBERS: u64 = 100;
@@ -33,99 +58,102 @@ const RESERVED_NUMBERS: u64 = 100;
 /// The photos that a station has taken and the server has not yet acknowledged.
 pub struct Spool {
     durable: Durable,
+    layout: Layout,
+    archive: Archive,
+    limits: Disk,
     state: Mutex<State>,
+    tallies: Mutex<Tallies>,
+    /// Held by whoever reads a folder for the first time.
+    reading: Mutex<()>,
+    /// Held by whoever changes or renames the manifest of a photo that is in the index, for one photo at a time: a manifest
+    /// that is written anew must not come back after its photo was released.
+    manifests: Mutex<()>,
+    is_closing: AtomicBool,
     arrival: Notify,
 }
 
 #[derive(Default)]
 struct State {
-    waiting: BTreeSet<u64>,
-    parked: BTreeSet<u64>,
+    index: Index,
+    memory: Memory,
+    /// Folders that were there at the start and have not been read.
+    unread: BTreeSet<u64>,
     next: u64,
     reserved_below: u64,
-}
-
-/// What a start found.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Found {
-    /// Photos that wait for the server.
-    pub waiting: usize,
-    /// Photos that could not be delivered and are not offered.
-    pub parked: usize,
-    /// Captures that an interruption cut off before they were whole; removed.
-    pub incomplete: usize,
+    /// Bytes of the photos in the index that are on the disk; counted only if there is a limit to them.
+    bytes: u64,
+    /// Why the disk takes no photos, if so.
+    trouble: Option<String>,
+    oldest: Option<(u64, CapturedAt)>,
 }
 
 impl Spool {
-    /// Opens the spool in a data folder, and removes what an interruption left unfinished.
+    /// Opens the spool in a data folder, with all the disk for itself.
     ///
     /// # Errors
-    /// If the folder cannot be read or written.
+    /// As [`Spool::open_within`].
     pub fn open(durable: Durable) -> io::Result<(Self, Found)> {
-        let spool = Self { durable, state: Mutex::default(), arrival: Notify::new() };
-        spool.durable.ensure_folder(&spool.folder())?;
-        spool.durable.sweep(&spool.folder())?;
-        let mut found = Found::default();
-        let mut state = State { reserved_below: spool.read_counter()?, ..State::default() };
-        for entry in spool.durable.list(&spool.folder())? {
-            if entry.is_folder {
-                spool.open_folder(&spool.folder().join(entry.name), &mut state, &mut found)?;
-            }
+        Self::open_within(durable, Disk { min_free_bytes: 0, ..Disk::default() })
+    }
+
+    /// Opens the spool in a data folder, and puts right what an interruption left unfinished in its newest folder. Nothing that
+    /// is found there keeps the spool from opening, nor does a disk that takes no writes.
+    ///
+    /// # Errors
+    /// If the folder cannot be read at all.
+    pub fn open_within(durable: Durable, limits: Disk) -> io::Result<(Self, Found)> {
+        let layout = Layout::of(durable.root());
+        if let Err(error) = durable.ensure_folder(layout.root()).and_then(|()| durable.sweep(layout.root())) {
+            tracing::error!(%error, "the spool's folder cannot be written; photos wait in memory until it can");
         }
-        (found.waiting, found.parked) = (state.waiting.len(), state.parked.len());
-        // The counter file is ahead of every number given away; should it have been lost, the photos still are not repeated.
-        let newest = state.waiting.last().max(state.parked.last()).map_or(0, |newest| newest + 1);
-        state.next = state.reserved_below.max(newest);
-        state.reserved_below = state.next;
-        *spool.lock() = state;
+        let tally = |name: &str| Tally::open(&durable, layout.own_file(name));
+        let tallies = Mutex::new(Tallies { dropped: tally("dropped"), incomplete: tally("incomplete") });
+        let spool = Self {
+            archive: Archive::of(&durable),
+            durable,
+            layout,
+            limits,
+            state: Mutex::default(),
+            tallies,
+            reading: Mutex::default(),
+            manifests: Mutex::default(),
+            is_closing: AtomicBool::default(),
+            arrival: Notify::new(),
+        };
+        let found = spool.read_newest()?;
         Ok((spool, found))
     }
 
     /// A number that no photo of this station has had.
     ///
-    /// # Errors
-    /// If the counter cannot be kept.
-    pub fn next_sequence(&self) -> io::Result<u64> {
+    /// While the counter cannot be written, numbers are given away beyond those reserved; it is put right before the first photo
+    /// is on the disk again. Should the power go before that, photos taken after the next start may have numbers that were
+    /// delivered from memory before: the digest still tells them apart.
+    pub fn next_sequence(&self) -> u64 {
         let mut state = self.lock();
-        if state.next >= state.reserved_below {
-            let reserved_below = state.next + RESERVED_NUMBERS;
-            self.durable.publish(&self.counter(), reserved_below.to_string().as_bytes(), IfExists::Replace)?;
-            state.reserved_below = reserved_below;
-        }
+        let next = state.next;
         state.next += 1;
-        Ok(state.next - 1)
+        if next >= state.reserved_below {
+            // If it fails, whatever is put on the disk next tries again.
+            drop(self.reserve(&mut state));
+        }
+        next
     }
 
-    /// Takes a photo in; when this returns, it survives a power cut.
-    ///
-    /// # Errors
-    /// If the disk refuses; the photo then is not in the spool, and what it left there is removed as far as the disk allows.
-    pub fn accept(&self, shot: &Shot) -> io::Result<()> {
-        let sequence = shot.manifest.sequence;
-        let image = self.durable.publish(&self.file(sequence, "jpg"), &shot.jpeg, IfExists::Refuse);
-        image
-            .and_then(|()| {
-                self.durable.publish(&self.file(sequence, "json"), &shot.manifest.to_json(), IfExists::Refuse)
-            })
-            .inspect_err(|error| self.discard(sequence, error))?;
-        self.lock().waiting.insert(sequence);
-        self.arrival.notify_waiters();
-        Ok(())
-    }
-
-    /// How many photos wait.
+    /// How many photos wait, as far as the folders have been read.
     pub fn len(&self) -> usize {
-        self.lock().waiting.len()
+        Waiting::len(&self.lock().index)
     }
 
     /// Whether none waits.
     pub fn is_empty(&self) -> bool {
-        self.lock().waiting.is_empty()
+        self.len() == 0
     }
 
-    /// The number of the photo that `choose` picks from the numbers waiting, lowest first.
+    /// The number of the photo that `choose` picks from the numbers waiting, lowest first. Until all folders are read, the oldest
+    /// is the oldest of those that were.
     pub fn choose(&self, choose: impl FnOnce(&dyn Waiting) -> Option<u64>) -> Option<u64> {
-        choose(&self.lock().waiting)
+        choose(&self.lock().index)
     }
 
     /// Returns once a photo waits.
@@ -144,37 +172,54 @@ impl Spool {
         }
     }
 
+    /// How the spool is. What an uploader knows (deliveries, trouble with the server) is not filled in.
+    pub fn status(&self) -> SpoolStatus {
+        let oldest_at = self.oldest_at();
+        let tallies = self.lock_tallies();
+        let (dropped, incomplete) = (tallies.dropped.total(), tallies.incomplete.total());
+        drop(tallies);
+        let state = self.lock();
+        SpoolStatus {
+            waiting: state.index.count(Standing::Waiting) as u64,
+            in_memory: state.memory.len() as u64,
+            parked: state.index.count(Standing::Parked) as u64,
+            oldest_at,
+            dropped,
+            incomplete,
+            ..SpoolStatus::default()
+        }
+    }
+
     /// A waiting photo with its manifest.
     ///
     /// # Errors
-    /// If it cannot be read; [`io::ErrorKind::InvalidData`] if it is damaged.
+    /// If it cannot be read; [`io::ErrorKind::InvalidData`] if it is damaged, or described by a later version.
     pub fn load(&self, sequence: u64) -> io::Result<Shot> {
-        let json = self.durable.read(&self.file(sequence, "json"))?;
-        let damaged = |reason: String| io::Error::new(io::ErrorKind::InvalidData, reason);
-        let manifest =
-            Manifest::from_json(&json).map_err(|error| damaged(format!("its manifest is damaged: {error}")))?;
-        let jpeg = self.durable.read(&self.file(sequence, "jpg"))?;
-        if tide_photo::Digest::of(&jpeg) != manifest.digest {
+        if let Some(shot) = self.lock().memory.get(sequence) {
+            return Ok(shot.clone());
+        }
+        let manifest = self.manifest(sequence)?;
+        let jpeg = self.durable.read(&self.layout.file(sequence, IMAGE))?;
+        if Digest::of(&jpeg) != manifest.digest {
             return Err(damaged("its bytes are not those that were captured".to_owned()));
         }
         Ok(Shot { manifest, jpeg })
     }
 
-    /// Lets a photo go that the server has given its receipt for.
+    /// Lets a photo go that the server has given its receipt for: to the archive, if one is kept and takes it. If the disk
+    /// refuses at once, the photo is remembered as delivered: it is not offered again before the next start, when that does no
+    /// harm.
     ///
     /// # Errors
-    /// If the disk refuses. The photo then either waits as before and is offered again, which does no harm, or it is marked as
-    /// done already: it waits no more, and the next start removes what is left of it.
+    /// If the disk refuses later. The photo then is marked as done: it waits no more, and the next start removes what is left.
     pub fn release(&self, sequence: u64) -> io::Result<()> {
-        let manifest = self.file(sequence, "json");
-        let renamed = self.durable.rename(&manifest, &self.file(sequence, "done"));
-        // The new name may be there although it could not be forced to the disk. The image stays then: a power cut may bring the
-        // manifest back, and it must not come without its image.
-        if renamed.is_ok() || self.is_missing(&manifest) {
-            self.lock().waiting.remove(&sequence);
+        let manifests = self.lock_manifests();
+        if self.forget_in_memory(sequence) || self.lock().index.standing(sequence).is_none() {
+            return Ok(());
         }
-        renamed?;
-        self.remove_released(sequence)
+        let is_marked = self.mark_done(sequence)?;
+        drop(manifests);
+        if is_marked { self.finish_done(sequence) } else { Ok(()) }
     }
 
     /// Keeps a photo that cannot be delivered as it is, with the reason, and stops offering it.
@@ -182,145 +227,155 @@ impl Spool {
     /// # Errors
     /// If the disk refuses; the photo then waits as before.
     pub fn park(&self, sequence: u64, reason: &str) -> io::Result<()> {
-        self.durable.publish(&self.file(sequence, "parked"), reason.as_bytes(), IfExists::Replace)?;
-        let mut state = self.lock();
-        state.waiting.remove(&sequence);
-        state.parked.insert(sequence);
+        let _manifests = self.lock_manifests();
+        // It may have been dropped meanwhile.
+        if self.lock().index.standing(sequence) != Some(Standing::Waiting) {
+            return Ok(());
+        }
+        if !self.lock().memory.park(sequence, reason) {
+            self.publish_beside(sequence, PARKED, reason.as_bytes())?;
+        }
+        self.lock().index.set(sequence, Standing::Parked);
         Ok(())
     }
 
-    /// Lets every parked photo wait again; how many.
+    /// Lets every parked photo wait again that has been read; how many.
     ///
     /// # Errors
     /// If a marker cannot be removed; that photo and those after it stay parked.
     pub fn offer_parked_again(&self) -> io::Result<usize> {
         let mut offered = 0;
-        while let Some(sequence) = self.first_parked() {
-            // Should a power cut bring the marker back, the next start removes it once more.
-            match self.durable.remove_lazily(&self.file(sequence, "parked")) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => offered += 1,
+        while let Some(sequence) = self.first(Standing::Parked) {
+            if !self.lock().memory.unpark(sequence) {
+                // Should a power cut bring the marker back, the next start removes it once more.
+                remove_if_there(|| self.durable.remove_lazily(&self.layout.file(sequence, PARKED)))?;
             }
-            let mut state = self.lock();
-            state.parked.remove(&sequence);
-            state.waiting.insert(sequence);
+            self.lock().index.set(sequence, Standing::Waiting);
+            offered += 1;
         }
         self.arrival.notify_waiters();
         Ok(offered)
     }
 
-    fn first_parked(&self) -> Option<u64> {
-        self.lock().parked.first().copied()
+    /// Stops what goes on in the background, and tries for the last time to put on the disk what is in memory. What is left
+    /// there is lost: it is counted as dropped, and returned.
+    pub fn close(&self) -> usize {
+        self.is_closing.store(true, Ordering::Relaxed);
+        self.retry_disk();
+        let lost = self.lock().memory.len();
+        self.lock_tallies().dropped.count(&self.durable, lost as u64);
+        lost
     }
 
-    /// After a photo could not be taken in: a full disk needs the room, and the image alone is no photo. The manifest goes first
-    /// (it may have its name, not yet for good), because it must never be there without its image.
-    fn discard(&self, sequence: u64, error: &io::Error) {
-        if error.kind() == io::ErrorKind::AlreadyExists {
-            return;
+    /// Makes the manifest `.done`: from then on the photo is not offered. Whether the disk took that.
+    ///
+    /// # Errors
+    /// If the name is there, but not for good.
+    fn mark_done(&self, sequence: u64) -> io::Result<bool> {
+        let (manifest, bytes) = (self.layout.file(sequence, MANIFEST), self.bytes_of(sequence));
+        let renamed = self.durable.rename(&manifest, &self.layout.file(sequence, DONE));
+        // The new name may be there although it could not be forced to the disk. The image stays then: a power cut may bring the
+        // manifest back, and it must not come without its image.
+        if renamed.is_ok() || self.is_missing(&manifest) {
+            self.lock().forget(sequence, bytes);
+            return renamed.map(|()| true);
         }
-        let manifest = self.file(sequence, "json");
-        if self.is_missing(&manifest) || self.durable.remove(&manifest).is_ok() {
-            // What cannot be removed now is removed at the next start.
-            drop(self.durable.remove_lazily(&self.file(sequence, "jpg")));
+        self.lock().index.set(sequence, Standing::Delivered);
+        self.note_trouble(&renamed.err().map_or_else(String::new, |error| error.to_string()));
+        Ok(false)
+    }
+
+    fn finish_done(&self, sequence: u64) -> io::Result<()> {
+        if self.limits.archive_max_bytes != Some(0) {
+            self.move_to_archive(sequence);
         }
+        // The image first: while `.done` is there, the next start knows that the image was delivered.
+        remove_if_there(|| self.durable.remove(&self.layout.file(sequence, IMAGE)))?;
+        self.durable.remove_lazily(&self.layout.file(sequence, DONE))?;
+        self.trim_archive();
+        Ok(())
+    }
+
+    fn reserve(&self, state: &mut State) -> io::Result<()> {
+        let reserved_below = state.next - 1 + RESERVED_NUMBERS;
+        write_number(&self.durable, &self.layout.own_file("sequence"), reserved_below)?;
+        state.reserved_below = reserved_below;
+        Ok(())
+    }
+
+    /// The manifest of a photo on the disk.
+    fn manifest(&self, sequence: u64) -> io::Result<Manifest> {
+        let json = self.durable.read(&self.layout.file(sequence, MANIFEST))?;
+        Manifest::from_json(&json).map_err(|error| {
+            let version =
+                serde_json::from_slice::<serde_json::Value>(&json).ok().and_then(|json| json["version"].as_u64());
+            damaged(match version {
+                Some(later) if later > u64::from(MANIFEST_VERSION) => {
+                    format!("its manifest is of version {later}, which this tide-recorder does not read; update it")
+                }
+                _ => format!("its manifest is damaged: {error}"),
+            })
+        })
+    }
+
+    /// Publishes a file of a photo that is in the spool. It is drafted in the spool's own folder: what is drafted in a folder of
+    /// photos, and left there, was a capture.
+    fn publish_beside(&self, sequence: u64, kind: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut draft = self.durable.draft(self.layout.root())?;
+        draft.write_all(bytes)?;
+        draft.publish(&self.layout.file(sequence, kind), IfExists::Replace)
     }
 
     fn is_missing(&self, path: &Path) -> bool {
         self.durable.open_file(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
     }
 
-    fn open_folder(&self, folder: &Path, state: &mut State, found: &mut Found) -> io::Result<()> {
-        self.durable.sweep(folder)?;
-        let mut contents = Contents::default();
-        for entry in self.durable.list(folder)? {
-            contents.note(Path::new(&entry.name));
-        }
-        for sequence in &contents.done {
-            // Both names may have survived the cut; without its image a manifest must not.
-            if contents.manifests.remove(sequence) {
-                self.durable.remove(&self.file(*sequence, "json"))?;
-            }
-            // Nor may the manifest come back: the process that renamed it may have been killed before that was for good.
-            self.durable.settle(&self.file(*sequence, "done"))?;
-            self.remove_released(*sequence)?;
-        }
-        for sequence in contents.images.difference(&contents.manifests).filter(|image| !contents.done.contains(image)) {
-            self.durable.remove(&self.file(*sequence, "jpg"))?;
-            found.incomplete += 1;
-        }
-        // A marker that a power cut brought back after its photo was delivered.
-        for sequence in contents.parked.difference(&contents.manifests) {
-            self.durable.remove_lazily(&self.file(*sequence, "parked"))?;
-        }
-        state.waiting.extend(contents.manifests.difference(&contents.parked));
-        state.parked.extend(contents.manifests.intersection(&contents.parked));
-        let newest = contents.images.union(&contents.manifests).max().map_or(0, |newest| newest + 1);
-        state.reserved_below = state.reserved_below.max(newest);
-        Ok(())
+    fn first(&self, standing: Standing) -> Option<u64> {
+        self.lock().index.first(standing)
     }
 
-    /// The image first: while `.done` is there, the next start knows that the image was delivered.
-    fn remove_released(&self, sequence: u64) -> io::Result<()> {
-        match self.durable.remove(&self.file(sequence, "jpg")) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (),
-            result => result?,
-        }
-        self.durable.remove_lazily(&self.file(sequence, "done"))
-    }
-
-    fn read_counter(&self) -> io::Result<u64> {
-        match self.durable.read(&self.counter()) {
-            Ok(text) => {
-                let number = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
-                let damaged =
-                    || io::Error::new(io::ErrorKind::InvalidData, "spool/sequence holds no number; write one in");
-                number.ok_or_else(damaged)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn folder(&self) -> PathBuf {
-        self.durable.root().join("spool")
-    }
-
-    fn counter(&self) -> PathBuf {
-        self.folder().join("sequence")
-    }
-
-    fn file(&self, sequence: u64, kind: &str) -> PathBuf {
-        self.folder().join(format!("{:07}", sequence / FOLDER_PHOTOS)).join(format!("{sequence:010}.{kind}"))
+    /// When the oldest photo that waits was taken. Read once for each.
+    fn oldest_at(&self) -> Option<CapturedAt> {
+        let sequence = self.first(Standing::Waiting)?;
+        let known = self.lock().oldest.filter(|(oldest, _)| *oldest == sequence);
+        let in_memory = || self.lock().memory.get(sequence).map(|shot| shot.manifest.captured_at);
+        let on_disk = || self.manifest(sequence).ok().map(|manifest| manifest.captured_at);
+        let at = known.map(|(_, at)| at).or_else(in_memory).or_else(on_disk)?;
+        self.lock().oldest = Some((sequence, at));
+        Some(at)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Numbers and a set of numbers cannot be left half changed.
+        // Numbers, and sets of numbers, cannot be left half changed in a way that a start does not put right.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_tallies(&self) -> MutexGuard<'_, Tallies> {
+        self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_manifests(&self) -> MutexGuard<'_, ()> {
+        self.manifests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The photos of one folder, by the files that each has.
-#[derive(Default)]
-struct Contents {
-    images: BTreeSet<u64>,
-    manifests: BTreeSet<u64>,
-    parked: BTreeSet<u64>,
-    done: BTreeSet<u64>,
+impl State {
+    /// There is no such photo on the disk any more; it took so many bytes.
+    fn forget(&mut self, sequence: u64, bytes: u64) {
+        self.index.remove(sequence);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
 }
 
-impl Contents {
-    fn note(&mut self, name: &Path) {
-        let sequence = name.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
-        let kind = name.extension().and_then(|kind| kind.to_str());
-        let Some((sequence, kind)) = sequence.zip(kind) else { return };
-        match kind {
-            "jpg" => self.images.insert(sequence),
-            "json" => self.manifests.insert(sequence),
-            "parked" => self.parked.insert(sequence),
-            "done" => self.done.insert(sequence),
-            _ => false,
-        };
+fn damaged(reason: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason)
+}
+
+/// Removes what need not be there.
+fn remove_if_there(remove: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    match remove() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
     }
 }
 

@@ -23,6 +23,10 @@ use crate::spool::Spool;
 use crate::uploader::Uploader;
 use crate::vitals::Vitals;
 
+/// How often photos in memory are tried on the disk, beside each time that one is taken. Ours: a minute is soon enough for a
+/// person who has just made room.
+const UPKEEP_EVERY: Duration = Duration::from_secs(60);
+
 /// A station that can take photos into its spool. It holds its data folder alone.
 pub struct Station {
     name: StationName,
@@ -56,8 +60,8 @@ impl Station {
         if settings.asks_for_flash {
             tracing::warn!("FLASH_GPIO is set, but this version does not control a flash; photos are taken without it");
         }
-        let (spool, found) = Spool::open(durable).context("failed to open the spool")?;
-        tracing::info!(found.waiting, found.parked, found.incomplete, "opened the spool");
+        let (spool, found) = Spool::open_within(durable, settings.disk).context("failed to open the spool")?;
+        tracing::info!(found.waiting, found.parked, found.incomplete, "opened the spool, its newest folder first");
         let camera = open_camera(&settings.camera)?;
         let vitals = Arc::<Vitals>::default();
         vitals.camera_is(camera.kind());
@@ -77,11 +81,9 @@ impl Station {
     /// # Errors
     /// If the settings of the server cannot be used.
     pub async fn run(self, settings: &Settings) -> anyhow::Result<()> {
-        match self.spool.offer_parked_again() {
-            Ok(0) => (),
-            Ok(parked) => tracing::info!(parked, "photos that could not be delivered before are offered once more"),
-            Err(error) => tracing::error!(%error, "failed to offer parked photos again; they stay parked"),
-        }
+        let (spool, unread) = (Arc::clone(&self.spool), Arc::clone(&self.spool));
+        tokio::task::spawn_blocking(move || read_rest(&unread));
+        let upkeep = tokio::spawn(keep_up(Arc::clone(&self.spool)));
         let link = ServerLink::new(&settings.server, &settings.upload)?;
         let uploader = Uploader::new(Arc::clone(&self.spool), link, Arc::clone(&self.vitals), &settings.upload);
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
@@ -95,7 +97,11 @@ impl Station {
         });
         capture.await?;
         uploading.abort();
-        tracing::info!("stopped; what was not delivered is in the spool");
+        upkeep.abort();
+        match tokio::task::spawn_blocking(move || spool.close()).await? {
+            0 => tracing::info!("stopped; what was not delivered is in the spool"),
+            lost => tracing::error!(lost, "stopped; photos that waited in memory are lost, and counted as dropped"),
+        }
         Ok(())
     }
 
@@ -104,10 +110,15 @@ impl Station {
     /// # Errors
     /// If camera or disk fail.
     pub fn shoot(&mut self) -> anyhow::Result<Shot> {
-        let sequence = self.spool.next_sequence().context("failed to count a photo")?;
+        let sequence = self.spool.next_sequence();
         let shot = shot::take(self.camera.as_mut(), &self.clock, &self.name, sequence)?;
         self.spool.accept(&shot).context("failed to put a photo into the spool")?;
         Ok(shot)
+    }
+
+    /// Reads the whole spool, where its limits need it; `run` does so beside its work.
+    pub fn read_rest(&self) {
+        self.spool.read_rest();
     }
 
     /// Takes one photo of a simulated camera into the spool as if it were `pretended`.
@@ -118,7 +129,7 @@ impl Station {
         if !self.camera.is_simulated() {
             bail!("--from is for simulated cameras only; a real photo has the time at which it was taken");
         }
-        let sequence = self.spool.next_sequence().context("failed to count a photo")?;
+        let sequence = self.spool.next_sequence();
         let shot = shot::pretend(self.camera.as_mut(), &self.clock, &self.name, sequence, pretended)?;
         self.spool.accept(&shot).context("failed to put a photo into the spool")?;
         Ok(shot)
@@ -165,6 +176,28 @@ impl Station {
                 tracing::error!("there is no photo this time: {error:#}");
                 Outlook::More
             }
+        }
+    }
+}
+
+/// Reads what a start did not wait for.
+fn read_rest(spool: &Spool) {
+    let found = spool.read_rest();
+    tracing::info!(found.waiting, found.parked, found.incomplete, "read the whole spool");
+    match spool.offer_parked_again() {
+        Ok(0) => (),
+        Ok(parked) => tracing::info!(parked, "photos that could not be delivered before are offered once more"),
+        Err(error) => tracing::error!(%error, "failed to offer parked photos again; they stay parked"),
+    }
+}
+
+/// Moves photos out of memory when the disk takes them again.
+async fn keep_up(spool: Arc<Spool>) {
+    loop {
+        sleep(UPKEEP_EVERY).await;
+        let spool = Arc::clone(&spool);
+        if let Err(error) = tokio::task::spawn_blocking(move || spool.retry_disk()).await {
+            tracing::error!(%error, "failed to look after the spool");
         }
     }
 }
