@@ -6,6 +6,9 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(300);
 
+/// What is added, at most, to the time for which the server asked: it asks all stations for the same.
+const SPREAD: f64 = 0.25;
+
 /// Failures in a row.
 #[derive(Debug, Default)]
 pub struct Backoff {
@@ -14,13 +17,13 @@ pub struct Backoff {
 
 impl Backoff {
     /// The wait after one more failure. `chance` lies between 0 and 1; what the server asked for is honoured up to the longest
-    /// wait.
+    /// wait, and never cut short.
     pub fn after_failure(&mut self, chance: f64, asked_for: Option<Duration>) -> Duration {
         let doubled = FIRST.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX)).min(LONGEST);
         self.failures = self.failures.saturating_add(1).min(31);
         // At least half, so that a wait is never nothing.
         let wait = doubled.mul_f64(0.5 + 0.5 * chance.clamp(0.0, 1.0));
-        wait.max(asked_for.unwrap_or_default()).min(LONGEST)
+        wait.max(asked_for.unwrap_or_default().mul_f64(1.0 + SPREAD * chance.clamp(0.0, 1.0))).min(LONGEST)
     }
 
     /// An upload went through.
@@ -53,7 +56,8 @@ mod tests {
 
     #[test]
     fn the_server_may_ask_for_more_but_not_for_ever() {
-        assert_eq!(Backoff::default().after_failure(1.0, Some(Duration::from_secs(60))), Duration::from_secs(60));
+        assert_eq!(Backoff::default().after_failure(0.0, Some(Duration::from_secs(60))), Duration::from_secs(60));
+        assert_eq!(Backoff::default().after_failure(1.0, Some(Duration::from_secs(60))), Duration::from_secs(75));
         assert_eq!(Backoff::default().after_failure(1.0, Some(Duration::from_secs(86_400))), LONGEST);
     }
 }

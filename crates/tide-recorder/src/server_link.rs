@@ -1,22 +1,34 @@
 //! The way to the server: one trusted certificate, one token, one photo per call. Where the settings say so in a word, the
 //! authorities that the system knows are trusted instead.
+//!
+//! A small photo goes in one request (PUT). A large one, or one that was cut off on its way, goes in an upload that can be
+//! resumed, see `resumable`.
 
+mod answer;
+mod limit;
 mod patience;
+mod resumable;
 mod status;
+mod trust;
+pub mod watch;
+mod way;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::RETRY_AFTER;
 use reqwest::multipart::{Form, Part};
-use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, Url};
-use tide_photo::Receipt;
+use reqwest::{Certificate, Client, Method, RequestBuilder, Url};
 use tide_photo::wire::{self, IMAGE_PART, MANIFEST_PART};
+use tide_photo::{Manifest, Receipt};
 use tide_settings::Hidden;
 
-use self::patience::Impatience;
-pub use self::status::StatusLink;
-use crate::config::Server;
+use self::answer::{Failure, answer};
+use self::limit::Limit;
+use self::resumable::Begun;
+pub use self::status::StatusPost;
+use self::way::SystemWay;
+use crate::config::{Server, Upload};
 use crate::shot::Shot;
 
 /// How long to wait for a connection.
@@ -27,18 +39,18 @@ const CONNECT: Duration = Duration::from_secs(20);
 /// before would begin the photo anew.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(120);
 
-/// Longest wait that a server may ask for, in seconds.
-const MAX_RETRY_AFTER_S: u64 = 3_600;
-
 /// What `server.certificate` says instead of a certificate, to trust the authorities that the system knows.
 const PUBLIC: &str = "public";
 
-/// A server that can be reached with this station's settings. Clones share their connections.
-#[derive(Clone)]
+/// A server that can be reached with this station's settings.
 pub struct ServerLink {
     client: Client,
     base: Url,
     token: Hidden,
+    way: SystemWay,
+    limit: Arc<Limit>,
+    resume_above_bytes: u64,
+    begun: Mutex<Begun>,
 }
 
 /// What became of an offer.
@@ -51,7 +63,19 @@ pub enum Offer {
         /// In the server's words.
         reason: String,
     },
-    /// The server answers, but does not take the photo now: no time, no room, no token that it knows.
+    /// The server has no time or no room for any photo.
+    Busy {
+        /// For the log.
+        reason: String,
+        /// When the server wants to be asked again.
+        after: Option<Duration>,
+    },
+    /// Token or certificate are wrong; no photo can be delivered before a person has mended that.
+    Distrusted {
+        /// What to do; the same words for the same trouble.
+        reason: String,
+    },
+    /// The server answers, but does not take the photo now.
     Later {
         /// For the log.
         reason: String,
@@ -71,9 +95,18 @@ pub enum Offer {
 }
 
 /// The way to a server, as the uploader sees it.
-pub trait Link: Send {
+pub trait Link: Send + Sync {
     /// Offers a photo.
     fn offer(&self, shot: Shot) -> impl Future<Output = Offer> + Send;
+
+    /// Returns when the way to the server was closed and has opened again.
+    fn returned(&self) -> impl Future<Output = ()> + Send;
+}
+
+/// A photo on its way; its bytes are shared, not copied.
+struct Photo {
+    manifest: Manifest,
+    jpeg: Bytes,
 }
 
 /// Settings with which no server can be reached.
@@ -98,7 +131,7 @@ impl ServerLink {
     ///
     /// # Errors
     /// If address or certificate cannot be used.
-    pub fn new(server: &Server) -> Result<Self, LinkError> {
+    pub fn new(server: &Server, upload: &Upload) -> Result<Self, LinkError> {
         let url: Option<Url> = server.url.parse().ok().filter(|url: &Url| url.scheme() == "https" && url.has_host());
         let base = url.ok_or_else(|| LinkError::Url(server.url.clone()))?;
         let builder = match server.certificate.trim() {
@@ -110,40 +143,58 @@ impl ServerLink {
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT)
             .tcp_user_timeout(UNACKNOWLEDGED)
+            .pool_max_idle_per_host(upload.parallel)
             .user_agent(concat!("tide-recorder/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(LinkError::Client)?;
-        Ok(Self { client, base, token: server.token.clone() })
+        Ok(Self::over(client, base, server.token.clone(), upload))
     }
 
-    /// Sends a photo and reads the answer.
-    async fn put(&self, shot: Shot) -> Result<Answer, Failure> {
-        let size_bytes = shot.jpeg.len();
-        let mut url = self.base.clone();
-        url.set_path(&wire::photo_path(&shot.manifest.digest));
-        url.set_query(None);
-        let manifest = Part::bytes(shot.manifest.to_json()).mime_str("application/json")?;
-        let (body, left) = patience::in_pieces(shot.jpeg);
+    fn over(client: Client, base: Url, token: Hidden, upload: &Upload) -> Self {
+        let way = SystemWay::new(base.host_str().unwrap_or_default(), base.port_or_known_default().unwrap_or_default());
+        let limit = Arc::new(Limit::new(upload.max_bytes_per_s));
+        let (resume_above_bytes, begun) = (upload.resume_above_bytes, Mutex::default());
+        Self { client, base, token, way, limit, resume_above_bytes, begun }
+    }
+
+    /// Sends a photo in one request, and reads the answer.
+    async fn put(&self, photo: &Photo) -> Result<Offer, Failure> {
+        let size_bytes = photo.jpeg.len();
+        let manifest = Part::bytes(photo.manifest.to_json()).mime_str("application/json")?;
+        let (body, left) = patience::in_pieces(photo.jpeg.clone(), Arc::clone(&self.limit));
         let image = Part::stream_with_length(body, size_bytes as u64).file_name("photo.jpg").mime_str("image/jpeg")?;
         let form = Form::new().part(MANIFEST_PART, manifest).part(IMAGE_PART, image);
-        let request = self.client.put(url).bearer_auth(self.token.reveal()).multipart(form);
-        patience::keep(answer(request), left, size_bytes).await?.map_err(Failure::from)
+        let request = self.request(Method::PUT, &wire::photo_path(&photo.manifest.digest)).multipart(form);
+        let put = patience::keep(answer(request), left, size_bytes).await?;
+        Ok(put?.judge())
+    }
+
+    /// A request for a path of the server, with the station's token.
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let mut url = self.base.clone();
+        url.set_path(path);
+        url.set_query(None);
+        self.client.request(method, url).bearer_auth(self.token.reveal())
     }
 }
 
 impl Link for ServerLink {
     async fn offer(&self, shot: Shot) -> Offer {
-        let (digest, station) = (shot.manifest.digest, shot.manifest.station.clone());
-        let offer = match self.put(shot).await {
-            Ok(answer) => judge(answer.status, answer.after, &answer.body),
-            Err(failure) => failure.into(),
-        };
+        let photo = Photo { manifest: shot.manifest, jpeg: shot.jpeg.into() };
+        let sent =
+            if self.is_to_be_resumable(&photo) { self.send_resumably(&photo).await } else { self.put(&photo).await };
+        let offer = sent.unwrap_or_else(Offer::from);
+        self.note(&photo, &offer);
         match offer {
-            Offer::Held(receipt) if !receipt.releases(&station, &digest) => {
+            Offer::Held(receipt) if !receipt.releases(&photo.manifest.station, &photo.manifest.digest) => {
                 Offer::Later { reason: "the server's receipt is for another photo".to_owned(), after: None }
             }
             offer => offer,
         }
+    }
+
+    async fn returned(&self) {
+        watch::until_returned(&self.way, rand::random).await;
     }
 }
 
@@ -152,99 +203,5 @@ fn certificates(pem: &str) -> Result<Vec<Certificate>, LinkError> {
     if trusted.is_empty() { Err(LinkError::Certificate(None)) } else { Ok(trusted) }
 }
 
-/// What the server answered.
-struct Answer {
-    status: StatusCode,
-    after: Option<Duration>,
-    body: Bytes,
-}
-
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error(transparent)]
-    Connection(#[from] reqwest::Error),
-    #[error(transparent)]
-    Patience(#[from] Impatience),
-}
-
-impl From<Failure> for Offer {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Connection(error) if error.is_connect() => Self::Unreachable { reason: readable(&error) },
-            Failure::Connection(error) => Self::CutOff { reason: readable(&error) },
-            Failure::Patience(impatience) => Self::CutOff { reason: impatience.to_string() },
-        }
-    }
-}
-
-async fn answer(request: RequestBuilder) -> Result<Answer, reqwest::Error> {
-    let response = request.send().await?;
-    let (status, after) = (response.status(), retry_after(&response));
-    // An answer that is cut off after its first line still says so much.
-    Ok(Answer { status, after, body: response.bytes().await.unwrap_or_default() })
-}
-
-fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds: u64 = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds.min(MAX_RETRY_AFTER_S)))
-}
-
-/// What an answer means. A 4xx that speaks of the photo is final; one that speaks of the token, of the moment or of a limit that
-/// can be raised (413) is not.
-fn judge(status: StatusCode, after: Option<Duration>, body: &[u8]) -> Offer {
-    let words = || match serde_json::from_slice::<wire::Refusal>(body) {
-        Ok(refusal) => format!("{}: {}", status.as_u16(), refusal.message),
-        Err(_) => format!("the server answered {status}"),
-    };
-    match status {
-        StatusCode::OK | StatusCode::CREATED => match serde_json::from_slice(body) {
-            Ok(receipt) => Offer::Held(receipt),
-            Err(_) => Offer::Later { reason: "the server's answer holds no receipt".to_owned(), after },
-        },
-        StatusCode::CONFLICT | StatusCode::UNSUPPORTED_MEDIA_TYPE | StatusCode::UNPROCESSABLE_ENTITY => {
-            Offer::Refused { reason: words() }
-        }
-        _ => Offer::Later { reason: words(), after },
-    }
-}
-
-/// An error with all its causes in one line, without the address, which the log has already.
-fn readable(error: &reqwest::Error) -> String {
-    let mut causes = Vec::new();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        causes.push(error.to_string());
-        cause = error.source();
-    }
-    causes.dedup();
-    if causes.is_empty() { error.to_string() } else { causes.join(": ") }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_receipt_releases_and_only_what_speaks_of_the_photo_is_final() {
-        let judged = |status: u16, body: &str| judge(StatusCode::from_u16(status).unwrap(), None, body.as_bytes());
-        let receipt = r#"{"digest":"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad","station":"pier-3",
-            "id":7,"holding":"already_held","received_at":"2026-05-31T18:00:00Z"}"#;
-        assert!(matches!(judged(200, receipt), Offer::Held(_)));
-        assert!(matches!(judged(201, receipt), Offer::Held(_)));
-        assert!(matches!(judged(200, "<html>Log in to this hotel's network</html>"), Offer::Later { .. }));
-        for status in [409, 415, 422] {
-            assert!(matches!(judged(status, ""), Offer::Refused { .. }), "{status}");
-        }
-        for status in [204, 302, 400, 401, 403, 404, 408, 413, 429, 500, 502, 503, 504, 507] {
-            assert!(matches!(judged(status, receipt), Offer::Later { .. }), "{status}");
-        }
-    }
-
-    #[test]
-    fn the_servers_words_are_passed_on() {
-        let body = r#"{"error":"not_a_jpeg","message":"the image is not a JPEG"}"#;
-        let reason = "415: the image is not a JPEG".to_owned();
-        assert_eq!(judge(StatusCode::UNSUPPORTED_MEDIA_TYPE, None, body.as_bytes()), Offer::Refused { reason });
-    }
-}
+mod tests;

@@ -158,9 +158,14 @@ impl Spool {
 
     /// Returns once a photo waits.
     pub async fn until_waiting(&self) {
+        self.until_more_than(0).await;
+    }
+
+    /// Returns once more photos wait than `count`.
+    pub async fn until_more_than(&self, count: usize) {
         loop {
             let arrival = self.arrival.notified();
-            if !self.is_empty() {
+            if self.len() > count {
                 return;
             }
             arrival.await;

@@ -24,7 +24,7 @@ use crate::devices::synthetic::SyntheticCamera;
 use crate::devices::usb::UsbCamera;
 use crate::lighting::Lighting;
 use crate::schedule::next_shot;
-use crate::server_link::ServerLink;
+use crate::server_link::{ServerLink, StatusPost};
 use crate::service;
 use crate::shot::{self, Shot, Site};
 use crate::spool::Spool;
@@ -91,16 +91,17 @@ impl Station {
     /// # Errors
     /// If the settings of the server cannot be used.
     pub async fn run(self, settings: &Settings) -> anyhow::Result<()> {
-        let link = ServerLink::new(&settings.server)?;
+        let link = ServerLink::new(&settings.server, &settings.upload)?;
         let (spool, unread) = (Arc::clone(&self.spool), Arc::clone(&self.spool));
         tokio::task::spawn_blocking(move || read_rest(&unread));
-        let uploader = Uploader::new(Arc::clone(&self.spool), link.clone(), Arc::clone(&self.vitals));
+        let status_post = link.status_post();
+        let uploader = Uploader::new(Arc::clone(&self.spool), link, Arc::clone(&self.vitals), &settings.upload);
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         tracing::info!(station = %self.site.station, interval_s = self.interval_s, "running");
         let mut beside = JoinSet::new();
         beside.spawn(uploader.run());
         beside.spawn(keep_up(Arc::clone(&self.spool)));
-        self.tell_how_it_is(&mut beside, settings, link);
+        self.tell_how_it_is(&mut beside, settings, status_post);
         service::ready(self.site.station.as_str());
         let capture = self.capture_on_schedule(async {
             tokio::select! {
@@ -119,7 +120,7 @@ impl Station {
     }
 
     /// Answers who asks at the console, and posts the status to the server.
-    fn tell_how_it_is(&self, beside: &mut JoinSet<()>, settings: &Settings, link: ServerLink) {
+    fn tell_how_it_is(&self, beside: &mut JoinSet<()>, settings: &Settings, server: StatusPost) {
         let reporter = Arc::new(Reporter {
             station: self.site.station.clone(),
             data_dir: settings.data_dir.clone(),
@@ -135,7 +136,7 @@ impl Station {
         let every_s = settings.status.interval_s;
         if every_s > 0 {
             let every = Duration::from_secs(u64::from(every_s));
-            beside.spawn(reporter.post_for_ever(link, every, rand::random()));
+            beside.spawn(reporter.post_for_ever(server, every, rand::random()));
         }
     }
 

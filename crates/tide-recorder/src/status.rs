@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use crate::devices::clock::Clock;
 use crate::devices::machine::{Machine, room_on_disk};
-use crate::server_link::StatusLink;
+use crate::server_link::StatusPost;
 use crate::spool::Spool;
 use crate::vitals::Vitals;
 
@@ -61,13 +61,13 @@ impl Reporter {
 
     /// Posts the status every so often, for ever; `chance`, between 0 and 1, decides when first, so that stations which were
     /// switched on together do not all post together. A status that does not arrive is followed by a newer one.
-    pub async fn post_for_ever(self: Arc<Self>, link: impl StatusLink, every: Duration, chance: f64) {
+    pub async fn post_for_ever(self: Arc<Self>, server: StatusPost, every: Duration, chance: f64) {
         sleep(every.mul_f64(0.1 * chance)).await;
         let mut was_told = true;
         loop {
             let reporter = Arc::clone(&self);
             let Ok(status) = tokio::task::spawn_blocking(move || reporter.status()).await else { return };
-            match link.post_status(&status).await {
+            match server.post(&status).await {
                 Err(reason) if was_told => tracing::info!(reason, "the server was not told how the station is"),
                 Err(reason) => tracing::debug!(reason, "the server was not told how the station is"),
                 Ok(()) => (),

@@ -5,6 +5,7 @@
 //! system's buffers on the way. A link that has gone is noticed by TCP itself (see `UNACKNOWLEDGED`).
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +13,8 @@ use futures_util::stream;
 use reqwest::Body;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
+
+use super::limit::Limit;
 
 /// Bytes given to the connection at a time: two seconds of a link at 16 kbit/s.
 const PIECE_BYTES: usize = 4_096;
@@ -37,20 +40,23 @@ pub(super) enum Impatience {
     Silent,
     #[error("no answer came after the whole photo was sent")]
     NoAnswer,
+    #[error("no answer came within {} s", RECEIPT.as_secs())]
+    NoReply,
     #[error("the upload took longer than {} s", WHOLE.as_secs())]
     TooLong,
 }
 
-/// An image as a body that is taken in pieces, and the bytes not taken yet.
-pub(super) fn in_pieces(image: Vec<u8>) -> (Body, watch::Receiver<usize>) {
+/// An image as a body that is taken in pieces, no faster than `limit` allows, and the bytes not taken yet.
+pub(super) fn in_pieces(image: Bytes, limit: Arc<Limit>) -> (Body, watch::Receiver<usize>) {
     let (left, seen) = watch::channel(image.len());
-    let pieces = stream::unfold((Bytes::from(image), left), async |(mut rest, left)| {
+    let pieces = stream::unfold((image, left, limit), async |(mut rest, left, limit)| {
         if rest.is_empty() {
             return None;
         }
         let piece = rest.split_to(rest.len().min(PIECE_BYTES));
+        limit.wait_for(piece.len()).await;
         left.send_replace(rest.len());
-        Some((Ok::<_, Infallible>(piece), (rest, left)))
+        Some((Ok::<_, Infallible>(piece), (rest, left, limit)))
     });
     (Body::wrap_stream(pieces), seen)
 }
@@ -66,6 +72,11 @@ pub(super) async fn keep<T>(
         impatience = lose(left, size_bytes) => Err(impatience),
         () = sleep(WHOLE) => Err(Impatience::TooLong),
     }
+}
+
+/// The outcome of a request without a body.
+pub(super) async fn keep_brief<T>(request: impl Future<Output = T>) -> Result<T, Impatience> {
+    timeout(RECEIPT, request).await.map_err(|_| Impatience::NoReply)
 }
 
 /// Returns when patience has come to its end.
@@ -144,7 +155,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_is_not_wanted_leaves_the_wait_for_the_answer() {
-        let (_, left) = in_pieces(vec![0; PHOTO_BYTES]);
+        let (_, left) = in_pieces(vec![0; PHOTO_BYTES].into(), Arc::new(Limit::new(0)));
         let began = Instant::now();
         let outcome: Result<(), _> = keep(pending(), left, PHOTO_BYTES).await;
         assert_eq!((outcome, began.elapsed().as_secs()), (Err(Impatience::NoAnswer), 60 + 330));
@@ -156,7 +167,7 @@ mod tests {
         let url = format!("http://{}/", listener.local_addr().unwrap());
         // More than all buffers between two programs of one machine hold.
         let size_bytes = 32_000_000;
-        let (body, left) = in_pieces(vec![7; size_bytes]);
+        let (body, left) = in_pieces(vec![7; size_bytes].into(), Arc::new(Limit::new(0)));
         let server = async {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut bytes = vec![0; 1_000_000];

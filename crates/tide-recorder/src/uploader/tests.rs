@@ -1,4 +1,4 @@
-//! The uploader against one fake link, in virtual time.
+//! The uploader against fake links, in virtual time.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,12 +16,17 @@ struct FakeLink {
     answer: fn(u64) -> Answer,
     offered: Arc<Mutex<Vec<(u64, Duration)>>>,
     began: Instant,
+    /// Whether the way opens again and again.
+    returns: bool,
 }
 
 enum Answer {
     Held,
     Refused,
     Later,
+    /// Asks for so many seconds.
+    Busy(u64),
+    Distrusted,
     CutOff,
     Unreachable,
 }
@@ -35,8 +40,16 @@ impl Link for FakeLink {
             Answer::Held => Offer::Held(receipt(&manifest)),
             Answer::Refused => Offer::Refused { reason },
             Answer::Later => Offer::Later { reason, after: None },
+            Answer::Busy(seconds) => Offer::Busy { reason, after: Some(Duration::from_secs(seconds)) },
+            Answer::Distrusted => Offer::Distrusted { reason },
             Answer::CutOff => Offer::CutOff { reason },
             Answer::Unreachable => Offer::Unreachable { reason },
+        }
+    }
+
+    async fn returned(&self) {
+        if !self.returns {
+            std::future::pending::<()>().await;
         }
     }
 }
@@ -67,9 +80,19 @@ fn spool(durable: Durable, waiting: impl IntoIterator<Item = u64>) -> Arc<Spool>
 
 /// Lets the uploader work for so long; what it offered when.
 async fn upload(spool: &Arc<Spool>, time: Duration, answer: fn(u64) -> Answer) -> Vec<(u64, Duration)> {
+    upload_over(spool, time, answer, false).await
+}
+
+/// The same over a link whose way opens again and again, or never.
+async fn upload_over(
+    spool: &Arc<Spool>,
+    time: Duration,
+    answer: fn(u64) -> Answer,
+    returns: bool,
+) -> Vec<(u64, Duration)> {
     let offered = Arc::<Mutex<Vec<_>>>::default();
-    let link = FakeLink { answer, offered: Arc::clone(&offered), began: Instant::now() };
-    let working = Uploader::new(Arc::clone(spool), link, Arc::default()).run();
+    let link = FakeLink { answer, offered: Arc::clone(&offered), began: Instant::now(), returns };
+    let working = Uploader::new(Arc::clone(spool), link, Arc::default(), &Upload::default()).run();
     tokio::time::timeout(time, working).await.unwrap_err();
     offered.lock().unwrap().clone()
 }
@@ -141,6 +164,118 @@ async fn a_server_that_answers_does_not_make_the_link_young() {
         late.iter().any(|number| *number > 100) && late.iter().any(|number| *number < 100),
         "they take turns: {late:?}"
     );
+}
+
+/// A link on which photos take their time, and that counts how many are under way. A way that opens is told by `opens`.
+struct SlowLink {
+    takes: fn(u64) -> Duration,
+    under_way: Mutex<BTreeSet<u64>>,
+    seen: Arc<Mutex<Seen>>,
+    began: Instant,
+    opens_after: Duration,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Seen {
+    most_under_way: usize,
+    delivered: Vec<(u64, Duration)>,
+    offered: Vec<Duration>,
+}
+
+impl SlowLink {
+    fn new(takes: fn(u64) -> Duration, opens_after: Duration) -> (Self, Arc<Mutex<Seen>>) {
+        let seen = Arc::<Mutex<Seen>>::default();
+        let link =
+            Self { takes, under_way: Mutex::default(), seen: Arc::clone(&seen), began: Instant::now(), opens_after };
+        (link, seen)
+    }
+}
+
+impl Link for SlowLink {
+    async fn offer(&self, shot: Shot) -> Offer {
+        let sequence = shot.manifest.sequence;
+        self.seen.lock().unwrap().offered.push(self.began.elapsed());
+        if self.began.elapsed() < self.opens_after {
+            return Offer::Unreachable { reason: "as the test wants".to_owned() };
+        }
+        assert!(self.under_way.lock().unwrap().insert(sequence), "photo {sequence} is under way twice");
+        let under_way = self.under_way.lock().unwrap().len();
+        sleep((self.takes)(sequence)).await;
+        self.under_way.lock().unwrap().remove(&sequence);
+        let mut seen = self.seen.lock().unwrap();
+        seen.most_under_way = seen.most_under_way.max(under_way);
+        seen.delivered.push((sequence, self.began.elapsed()));
+        Offer::Held(receipt(&shot.manifest))
+    }
+
+    async fn returned(&self) {
+        if self.began.elapsed() >= self.opens_after {
+            std::future::pending::<()>().await;
+        }
+        sleep(self.opens_after - self.began.elapsed()).await;
+    }
+}
+
+/// Lets the uploader work for so long over a slow link.
+async fn upload_slowly(spool: &Arc<Spool>, time: Duration, takes: fn(u64) -> Duration, opens_after: Duration) -> Seen {
+    let (link, seen) = SlowLink::new(takes, opens_after);
+    let working = Uploader::new(Arc::clone(spool), link, Arc::default(), &Upload::default()).run();
+    tokio::time::timeout(time, working).await.unwrap_err();
+    let seen = seen.lock().unwrap();
+    seen.clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_photos_are_under_way_and_a_slow_one_does_not_hold_up_the_new() {
+    let spool = spool(memory(), 1..=100);
+    let later = Arc::clone(&spool);
+    tokio::spawn(async move {
+        sleep(Duration::from_secs(100)).await;
+        later.accept(&example(200, "photo")).unwrap();
+    });
+    // The oldest is large, and its turn comes after the first minute.
+    let takes = |number| Duration::from_secs(if number == 1 { 1_000 } else { 5 });
+    let seen = upload_slowly(&spool, HOUR, takes, Duration::ZERO).await;
+    assert_eq!(seen.most_under_way, 2);
+    let (_, at) = seen.delivered.iter().find(|(number, _)| *number == 200).unwrap();
+    assert!(*at <= Duration::from_secs(100 + 3 * 5), "the new photo took until {at:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_than_two_offers_begin_in_a_second() {
+    let spool = spool(memory(), 1..=40);
+    let seen = upload_slowly(&spool, HOUR, |_| Duration::from_millis(10), Duration::ZERO).await;
+    assert_eq!(seen.offered.len(), 40);
+    for offers in seen.offered.windows(3) {
+        assert!(offers[2] - offers[0] >= Duration::from_secs(1), "{offers:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_way_that_opens_ends_the_wait() {
+    let spool = spool(memory(), 1..=3);
+    let opens_after = Duration::from_secs(7_777);
+    let seen = upload_slowly(&spool, 3 * HOUR, |_| Duration::from_millis(10), opens_after).await;
+    let (_, first) = seen.delivered[0];
+    assert!(first < opens_after + Duration::from_secs(1), "{first:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_asks_for_a_wait_gets_it_although_the_way_opens() {
+    let spool = spool(memory(), 1..=3);
+    let offered = upload_over(&spool, HOUR, |_| Answer::Busy(200), true).await;
+    let gaps = offered.windows(2).map(|pair| pair[1].1 - pair[0].1);
+    assert!(gaps.min().unwrap() >= Duration::from_secs(200), "{offered:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_refused_keeps_every_photo_and_the_newest_first() {
+    let spool = spool(memory(), 1..=5);
+    let offered = upload(&spool, HOUR, |_| Answer::Distrusted).await;
+    assert!(offered.len() < 40 && offered.iter().all(|(number, _)| *number == 5), "{offered:?}");
+    assert_eq!(waiting(&spool), [1, 2, 3, 4, 5]);
+    upload(&spool, YOUTH, |_| Answer::Held).await;
+    assert!(spool.is_empty(), "it drains once a person has mended it");
 }
 
 #[tokio::test(start_paused = true)]
