@@ -10,6 +10,7 @@ mod marsh;
 mod old_devices;
 mod operators;
 mod resumed;
+mod statuses;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         old_devices::journeys(),
         operators::journeys(),
         resumed::journeys(),
+        statuses::journeys(),
     ];
     libtest_mimic::run(&Arguments::from_args(), journeys.into_iter().flatten().collect()).exit_code()
 }
