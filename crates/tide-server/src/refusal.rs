@@ -73,6 +73,9 @@ pub enum Refusal {
     /// A field of the manifest is wrong.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// A field of a station's status is wrong.
+    #[error(transparent)]
+    Status(ManifestError),
     /// The photo was not taken in.
     #[error(transparent)]
     Ingest(#[from] IngestError),
@@ -102,6 +105,7 @@ impl Refusal {
             Self::OtherContentType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "other_content_type"),
             Self::UploadInUse => (StatusCode::LOCKED, "upload_in_use"),
             Self::Manifest(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_manifest"),
+            Self::Status(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_status"),
             Self::Ingest(error) => ingest_status(error),
             Self::Catalog(error) => catalog_status(error),
         }
@@ -181,7 +185,7 @@ impl IntoResponse for Refusal {
         self.log();
         let (status, error) = self.status();
         let field = match &self {
-            Self::Manifest(error) => Some(error.field.clone()),
+            Self::Manifest(error) | Self::Status(error) => Some(error.field.clone()),
             _ => None,
         };
         let body = wire::Refusal { error: error.to_owned(), message: self.message(), field };

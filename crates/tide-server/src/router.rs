@@ -12,6 +12,7 @@ use axum::http::header::{
 use axum::middleware::from_fn;
 use axum::response::Redirect;
 use axum::routing::{get, head, post, put};
+use tide_photo::status::MAX_STATUS_BYTES;
 use tide_photo::wire;
 use tower_http::csrf::CsrfLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -21,7 +22,7 @@ use tower_http::trace::TraceLayer;
 use crate::app::App;
 use crate::handlers::{
     PageError, assets, gallery, health, images, legacy_upload, login, openapi, photo_page, photos_json, put_photo,
-    receipt, tus,
+    receipt, stations, status, tus,
 };
 use crate::ingest::request_body;
 
@@ -29,7 +30,7 @@ use crate::ingest::request_body;
 const CONTENT_POLICY: &str = "default-src 'none'; img-src 'self'; style-src 'self'; form-action 'self'; \
                               base-uri 'none'; frame-ancestors 'none'";
 
-/// Silence allowed within a person's form.
+/// Silence allowed within a person's form, and within a station's status.
 const FORM_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Bytes of a person's form at most.
@@ -57,11 +58,18 @@ pub fn router(app: App, hsts_days: u32) -> Router {
         .layer(DefaultBodyLimit::max(upload_bytes.unwrap_or(usize::MAX)))
         .layer(from_fn(request_body::tame));
 
+    let statuses = Router::new()
+        .route(wire::STATUS_PATH, post(status::status))
+        .layer(DefaultBodyLimit::max(MAX_STATUS_BYTES))
+        .layer(RequestBodyTimeoutLayer::new(FORM_TIMEOUT))
+        .layer(from_fn(request_body::tame));
+
     let people = Router::new()
         .route("/", get(async || Redirect::to("/gallery")))
         .route("/login", get(login::form).post(login::log_in))
         .route("/logout", get(login::log_out).post(login::log_out))
         .route("/gallery", get(gallery::gallery))
+        .route("/stations", get(stations::stations))
         .route("/photo/{id}", get(photo_page::photo_page))
         .route("/photos", get(photos_json::photos))
         .route("/uploads/{filename}", get(images::photo))
@@ -74,7 +82,8 @@ pub fn router(app: App, hsts_days: u32) -> Router {
     let probes =
         Router::new().route("/health", get(health::health)).route("/api/v1/openapi.json", get(openapi::document));
 
-    let router = stations.merge(people).merge(probes).fallback(async || PageError::NotFound).with_state(app);
+    let router =
+        stations.merge(statuses).merge(people).merge(probes).fallback(async || PageError::NotFound).with_state(app);
     let headers = HEADERS.map(|(name, value)| (name, HeaderValue::from_static(value)));
     headers
         .into_iter()

@@ -12,6 +12,7 @@ mod old_devices;
 mod operators;
 mod resumed;
 mod service;
+mod statuses;
 
 use std::process::ExitCode;
 
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         operators::journeys(),
         service::journeys(),
         resumed::journeys(),
+        statuses::journeys(),
     ];
     libtest_mimic::run(&Arguments::from_args(), journeys.into_iter().flatten().collect()).exit_code()
 }

@@ -8,6 +8,7 @@ mod operators;
 mod photos;
 mod prototype;
 mod stations;
+mod statuses;
 mod writer;
 
 use std::path::Path;
@@ -23,6 +24,7 @@ pub use operators::{Operator, Role, StoredPassword};
 pub use photos::{NewPhoto, OldDoor, Origin, Page, PhotoFilter, PhotoRecord, Turn};
 pub use prototype::{PrototypeLog, PrototypeRow};
 pub use stations::{Station, StationTaken};
+pub use statuses::{Heard, StationOverview};
 pub use writer::{PhotoWriter, Recorded};
 
 /// Connections, for reading and writing. More only wait for the same two to four cores of a small server.

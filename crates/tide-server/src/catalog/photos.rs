@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, QueryBuilder, Row};
 use tide_photo::jpeg::Dimensions;
+use tide_photo::manifest::Repair;
 use tide_photo::{CapturedAt, ClockQuality, ClockSource, Digest, StationName};
 
 use super::stations::name_in;
@@ -49,6 +50,8 @@ pub enum Origin {
         monotonic_us: u64,
         /// Kind of camera.
         camera: String,
+        /// Set if the time was found later.
+        repaired: Option<Repair>,
     },
     /// An old device's form.
     OldDoor(OldDoor),
@@ -286,16 +289,17 @@ async fn held(
 /// The new row's number; `None` if the station's photo of that digest has its row. Imported photos always get one.
 pub(super) async fn insert(connection: &mut SqliteConnection, new: &NewPhoto) -> Result<Option<i64>, CatalogError> {
     let (manifest, client_timestamp) = match &new.origin {
-        Origin::Manifest { sequence, boot_id, monotonic_us, camera } => {
-            (Some((signed(*sequence)?, boot_id, signed(*monotonic_us)?, camera)), None)
+        Origin::Manifest { sequence, boot_id, monotonic_us, camera, repaired } => {
+            let clock_said = repaired.map(|repair| repair.clock_said.as_micros());
+            (Some((signed(*sequence)?, boot_id, signed(*monotonic_us)?, camera, clock_said)), None)
         }
         Origin::OldDoor(old) | Origin::Imported(old) => (None, old.client_timestamp.as_deref()),
     };
     let id = sqlx::query_scalar(
         "insert into photo (station_id, digest, size_bytes, width, height, captured_at, clock_source, uncertainty_ms, \
          received_at, store_key, file_name, sequence, boot_id, monotonic_us, camera, client_timestamp, \
-         is_imported) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) \
+         is_imported, clock_said) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) \
          on conflict (station_id, digest) where is_imported = 0 do nothing returning id",
     )
     .bind(new.station.id)
@@ -311,10 +315,11 @@ pub(super) async fn insert(connection: &mut SqliteConnection, new: &NewPhoto) ->
     .bind(&new.file_name)
     .bind(manifest.map(|(sequence, ..)| sequence))
     .bind(manifest.map(|(_, boot_id, ..)| boot_id))
-    .bind(manifest.map(|(.., monotonic_us, _)| monotonic_us))
-    .bind(manifest.map(|(.., camera)| camera))
+    .bind(manifest.map(|(.., monotonic_us, _, _)| monotonic_us))
+    .bind(manifest.map(|(.., camera, _)| camera))
     .bind(client_timestamp)
     .bind(matches!(new.origin, Origin::Imported(_)))
+    .bind(manifest.and_then(|(.., clock_said)| clock_said))
     .fetch_optional(connection)
     .await
     .map_err(|error| if super::is_full(&error) { CatalogError::Full } else { error.into() })?;
@@ -364,10 +369,16 @@ fn origin_in(row: &SqliteRow) -> Result<Origin, CatalogError> {
         boot_id: row.try_get("boot_id")?,
         monotonic_us: unsigned(row.try_get("monotonic_us")?)?,
         camera: row.try_get("camera")?,
+        repaired: repair_in(row)?,
     })
 }
 
-fn moment(micros: i64) -> Result<CapturedAt, CatalogError> {
+fn repair_in(row: &SqliteRow) -> Result<Option<Repair>, CatalogError> {
+    let clock_said: Option<i64> = row.try_get("clock_said")?;
+    clock_said.map(|micros| Ok(Repair { clock_said: moment(micros)? })).transpose()
+}
+
+pub(super) fn moment(micros: i64) -> Result<CapturedAt, CatalogError> {
     CapturedAt::from_micros(micros).ok_or(CatalogError::Impossible("time"))
 }
 

@@ -98,6 +98,7 @@ async fn try_commit(
 mod tests {
     use futures_util::future::join_all;
     use tide_photo::jpeg::Dimensions;
+    use tide_photo::manifest::Repair;
     use tide_photo::{ClockQuality, Digest};
 
     use super::*;
@@ -161,6 +162,19 @@ mod tests {
         assert!(one.is_ok() && three.is_ok());
         assert!(clash.is_err());
         assert_eq!(catalog.photo_count().await.unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_a_manifest_says_is_read_as_it_was_written() {
+        let (_folder, catalog, station) = catalog().await;
+        let writer = PhotoWriter::start(&catalog);
+        for (number, repaired) in [(1, None), (2, Some(Repair { clock_said: moment(7) }))] {
+            let (boot_id, camera) = ("boot".to_owned(), "usb".to_owned());
+            let origin = Origin::Manifest { sequence: 5, boot_id, monotonic_us: 6, camera, repaired };
+            let new = NewPhoto { origin: origin.clone(), ..photo(&station, number, 1) };
+            let id = writer.record(new).await.unwrap().id;
+            assert_eq!(catalog.photo(id).await.unwrap().unwrap().photo.origin, origin);
+        }
     }
 
     #[tokio::test]

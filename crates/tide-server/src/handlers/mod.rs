@@ -11,9 +11,12 @@ pub mod photo_page;
 pub mod photos_json;
 pub mod put_photo;
 pub mod receipt;
+pub mod stations;
+pub mod status;
 pub mod tus;
 
 mod page;
+mod station_facts;
 mod tus_headers;
 mod upload_form;
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{LoggedIn, PageError};
 use crate::app::App;
-use crate::catalog::{Catalog, CatalogError, Page, PhotoFilter, PhotoRecord, Turn};
+use crate::catalog::{Catalog, CatalogError, Origin, Page, PhotoFilter, PhotoRecord, Turn};
 
 /// Rows in one page at most.
 const PAGE_PHOTOS: u32 = 1_000;
@@ -38,6 +38,8 @@ struct PhotoJson<'a> {
     station: &'a str,
     clock_source: &'static str,
     uncertainty_ms: Option<u32>,
+    /// What the station's clock had said, if the time was found later.
+    clock_said: Option<String>,
     received_at: String,
     digest: String,
     size_bytes: u64,
@@ -55,12 +57,20 @@ impl<'a> From<&'a PhotoRecord> for PhotoJson<'a> {
             station: photo.station.name.as_str(),
             clock_source: photo.clock.source().as_str(),
             uncertainty_ms: photo.clock.uncertainty_ms(),
+            clock_said: clock_said(&photo.origin),
             received_at: photo.received_at.to_string(),
             digest: photo.digest.to_string(),
             size_bytes: photo.size_bytes,
             width: photo.dimensions.width,
             height: photo.dimensions.height,
         }
+    }
+}
+
+fn clock_said(origin: &Origin) -> Option<String> {
+    match origin {
+        Origin::Manifest { repaired, .. } => repaired.map(|repair| repair.clock_said.to_string()),
+        Origin::OldDoor(_) | Origin::Imported(_) => None,
     }
 }
 

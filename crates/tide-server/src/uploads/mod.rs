@@ -305,3 +305,74 @@ pub async fn keep_swept(uploads: Uploads) {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
+
+#[cfg(test)]
+mod tests {
+    use tide_photo::Digest;
+
+    use super::*;
+
+    fn uploads() -> (tempfile::TempDir, Uploads) {
+        let folder = tempfile::tempdir().unwrap();
+        let durable = Durable::open(folder.path()).unwrap();
+        let store = PhotoStore::open(durable.clone()).unwrap();
+        (folder, Uploads::open(durable, store, 1_000).unwrap())
+    }
+
+    async fn create(uploads: &Uploads, number: u128, length_bytes: u64) -> UploadId {
+        let id = UploadId::new(number, Digest::of(b"photo"));
+        let about = About { length_bytes, metadata: String::new() };
+        uploads.create(&"pier-3".parse().unwrap(), id, about).await.unwrap();
+        id
+    }
+
+    async fn is_there(uploads: &Uploads, id: UploadId, now: SystemTime) -> bool {
+        matches!(uploads.find(&"pier-3".parse().unwrap(), id, now).await.unwrap(), Found::Upload(_))
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_nobody_goes_on_with_expires_after_a_day() {
+        let (_folder, uploads) = uploads();
+        let before = SystemTime::now() - Duration::from_secs(1);
+        let id = create(&uploads, 1, 10).await;
+        let after = SystemTime::now() + Duration::from_secs(1);
+        assert!(is_there(&uploads, id, before + LIFETIME).await);
+        assert!(!is_there(&uploads, id, after + LIFETIME).await, "gone before it is swept");
+        assert_eq!(uploads.sweep(before + LIFETIME).unwrap(), 0);
+        {
+            let Found::Upload(_in_use) = uploads.find(&"pier-3".parse().unwrap(), id, before).await.unwrap() else {
+                panic!("the upload is there")
+            };
+            assert_eq!(uploads.sweep(after + LIFETIME).unwrap(), 0, "somebody is at it");
+        }
+        assert_eq!(uploads.sweep(after + LIFETIME).unwrap(), 1);
+        assert!(!is_there(&uploads, id, before).await);
+        assert_eq!(uploads.all().unwrap().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn the_oldest_make_room_by_number_and_by_bytes() {
+        let (_folder, uploads) = uploads();
+        let now = SystemTime::now();
+        let mut ids = Vec::new();
+        for number in 0..=UPLOADS_PER_STATION {
+            ids.push(create(&uploads, number as u128, 10).await);
+        }
+        assert!(!is_there(&uploads, ids[0], now).await);
+        assert!(is_there(&uploads, ids[1], now).await);
+        let large = create(&uploads, 99, BYTES_PER_STATION - 25).await;
+        assert_eq!(uploads.all().unwrap().len(), 3, "two of ten bytes each have room beside it");
+        assert!(is_there(&uploads, large, now).await);
+    }
+
+    #[tokio::test]
+    async fn what_a_kill_left_half_created_is_no_upload_and_goes() {
+        let (_folder, uploads) = uploads();
+        let id = create(&uploads, 1, 10).await;
+        let files = uploads.files(&"pier-3".parse().unwrap(), id);
+        uploads.durable.remove_lazily(&files.path(ABOUT)).unwrap();
+        assert!(!is_there(&uploads, id, SystemTime::now()).await);
+        assert_eq!(uploads.sweep(SystemTime::now() + LIFETIME + Duration::from_secs(1)).unwrap(), 1);
+        assert_eq!(uploads.durable.list(&files.folder).unwrap(), []);
+    }
+}
