@@ -3,6 +3,7 @@
 mod acme;
 mod bad_input;
 mod browser;
+mod cameras;
 mod faults;
 mod first_start;
 mod interruptions;
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         acme::journeys(),
         bad_input::journeys(),
         browser::journeys(),
+        cameras::journeys(),
         faults::journeys(),
         first_start::journeys(),
         interruptions::journeys(),

@@ -18,6 +18,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("chromium", "chromium"),
     ("chromedriver", "chromium-driver"),
     ("curl", "curl"),
+    ("fswebcam", "fswebcam"),
     ("git", "git"),
     ("pebble", "pebble"),
 ];
