@@ -32,6 +32,8 @@ pub enum Need {
     LoopDevice,
     /// Pebble, an ACME authority for tests.
     Pebble,
+    /// fswebcam, with the test picture that it draws without a camera.
+    Fswebcam,
 }
 
 impl Need {
@@ -48,6 +50,8 @@ impl Need {
             Self::Mounts => mounts::may_mount(false).is_ok(),
             Self::LoopDevice => mounts::may_mount(true).is_ok(),
             Self::Pebble => answers("pebble", &["-help"]),
+            // It ends with a failure after `--version`.
+            Self::Fswebcam => answers("fswebcam", &["--device", "TEST", "--resolution", "64x64", "-"]),
         }
     }
 }

@@ -43,6 +43,18 @@ impl TestStation {
         self.with("TIDE_CAMERA", "replay").with("TIDE_CAMERA_FOLDER", photos)
     }
 
+    /// The same with the camera of this `[camera]` table, and what follows it.
+    ///
+    /// # Errors
+    /// If its settings cannot be changed.
+    pub fn with_camera(self, table: &str) -> anyhow::Result<Self> {
+        let path = self.folder.path().join("tide.toml");
+        let settings = fs::read_to_string(&path)?;
+        let (others, _) = settings.rsplit_once("\n[camera]\n").context("the settings have a camera")?;
+        fs::write(path, format!("{others}\n[camera]\n{table}\n"))?;
+        Ok(self)
+    }
+
     /// The program with this station's settings.
     ///
     /// # Errors

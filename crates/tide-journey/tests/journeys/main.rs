@@ -4,6 +4,7 @@ mod acme;
 mod bad_input;
 mod browser;
 mod described;
+mod cameras;
 mod faults;
 mod first_start;
 mod interruptions;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         bad_input::journeys(),
         browser::journeys(),
         described::journeys(),
+        cameras::journeys(),
         faults::journeys(),
         first_start::journeys(),
         interruptions::journeys(),

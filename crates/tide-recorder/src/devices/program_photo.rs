@@ -122,14 +122,14 @@ pub(super) struct Arguments(pub(super) Vec<OsString>);
 
 impl Arguments {
     /// An option with a value.
-    pub(super) fn option(&mut self, name: &str, value: impl ToString) {
+    pub(super) fn option(&mut self, name: &str, value: &impl ToString) {
         self.0.extend([name.into(), value.to_string().into()]);
     }
 
     /// The same for a setting that may be absent: the program knows best then.
     pub(super) fn if_set(&mut self, name: &str, value: Option<impl ToString>) {
         if let Some(value) = value {
-            self.option(name, value);
+            self.option(name, &value);
         }
     }
 }

@@ -40,13 +40,13 @@ impl RpicamCamera {
     fn arguments(&self, scratch: &Scratch) -> Vec<OsString> {
         let settings = &self.settings;
         let mut arguments = Arguments::default();
-        arguments.option("--width", settings.width_px());
-        arguments.option("--height", settings.height_px());
+        arguments.option("--width", &settings.width_px());
+        arguments.option("--height", &settings.height_px());
         // Without units, which versions before 2023 do not know: milliseconds here, microseconds for the shutter.
-        arguments.option("--timeout", settings.warm_up().as_millis());
-        arguments.option("--output", scratch.photo().display());
-        arguments.option("--metadata", scratch.metadata().display());
-        arguments.option("--metadata-format", "json");
+        arguments.option("--timeout", &settings.warm_up().as_millis());
+        arguments.option("--output", &scratch.photo().display());
+        arguments.option("--metadata", &scratch.metadata().display());
+        arguments.option("--metadata-format", &"json");
         arguments.0.push("--nopreview".into());
         arguments.if_set("--quality", settings.quality.map(|quality| quality.0));
         arguments.if_set("--shutter", settings.shutter_us.map(|shutter_us| shutter_us.0));

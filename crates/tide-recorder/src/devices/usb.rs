@@ -48,14 +48,14 @@ impl UsbCamera {
     fn arguments(&self, scratch: &Scratch) -> Vec<OsString> {
         let settings = &self.settings;
         let mut arguments = Arguments::default();
-        arguments.option("--device", device(settings));
-        arguments.option("--resolution", format!("{}x{}", settings.width_px(), settings.height_px()));
-        arguments.option("--jpeg", settings.quality.map_or(QUALITY, |quality| quality.0));
+        arguments.option("--device", &device(settings));
+        arguments.option("--resolution", &format!("{}x{}", settings.width_px(), settings.height_px()));
+        arguments.option("--jpeg", &settings.quality.map_or(QUALITY, |quality| quality.0));
         arguments.0.push("--no-banner".into());
         arguments.if_set("--skip", settings.skip_frames.map(|frames| frames.0));
         arguments.if_set("--rotate", (settings.rotation == Rotation::UpsideDown).then_some(180));
         for (name, value) in &settings.controls {
-            arguments.option("--set", format!("{name}={}", value.0));
+            arguments.option("--set", &format!("{name}={}", value.0));
         }
         arguments.0.extend(settings.extra_arguments.iter().map(OsString::from));
         arguments.0.push(scratch.photo().into());

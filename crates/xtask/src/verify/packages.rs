@@ -19,6 +19,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("chromedriver", "chromium-driver"),
     ("curl", "curl"),
     ("exiftool", "libimage-exiftool-perl"),
+    ("fswebcam", "fswebcam"),
     ("git", "git"),
     ("pebble", "pebble"),
     ("systemd-analyze", "systemd"),
