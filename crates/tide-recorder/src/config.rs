@@ -20,7 +20,7 @@ pub use self::camera::{Camera, CameraKind};
 pub use self::disk::Disk;
 pub use self::flash::Flash;
 pub use self::position::Position;
-pub use self::schedule::Schedule;
+pub use self::schedule::{Hours, Schedule, Window};
 pub use self::upload::Upload;
 
 /// Those without `TIDE_` are the prototype's.
@@ -139,7 +139,24 @@ impl Settings {
             let reason = "the camera `replay` needs `folder` in [camera], a folder of JPEGs (or TIDE_CAMERA_FOLDER)";
             return Err(SettingsError::Combination(reason.to_owned()));
         }
+        settings.check_schedule()?;
         Ok(settings)
+    }
+}
+
+impl Settings {
+    fn check_schedule(&self) -> Result<(), SettingsError> {
+        let refused = |reason: String| Err(SettingsError::Combination(reason));
+        if self.schedule.window == Window::Daylight && self.position.is_none() {
+            return refused(
+                "the window `daylight` needs [position], because the sun does not stand alike everywhere".into(),
+            );
+        }
+        if self.schedule.burst_ms() >= u64::from(self.interval_s) * 1_000 {
+            let (ms, interval_s) = (self.schedule.burst_ms(), self.interval_s);
+            return refused(format!("a burst of {ms} ms does not fit into an interval of {interval_s} seconds"));
+        }
+        Ok(())
     }
 }
 
@@ -246,6 +263,23 @@ mod tests {
         assert!(load(&[("TIDE_CAMERA", "replay")]).unwrap_err().contains("folder"));
         let nothing = Settings::from_environment(&BTreeMap::new()).unwrap_err().to_string();
         assert!(nothing.contains("station") && nothing.contains("recorder.toml"), "{nothing}");
+    }
+
+    #[test]
+    fn a_schedule_that_cannot_be_kept_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let with = |text: &str| {
+            std::fs::write(file.path(), format!("interval_s = 30\n{text}")).unwrap();
+            load(&[CAMERA, ("TIDE_CONFIG", file.path().to_str().unwrap())])
+        };
+        assert!(with("[schedule]\nwindow = 'daylight'").unwrap_err().contains("needs [position]"));
+        assert!(with("[schedule]\nwindow = 'dusk'").unwrap_err().contains("`always` or `daylight`"));
+        assert!(with("[schedule]\nhours = ['6-20']").unwrap_err().contains("06:00-20:00"));
+        assert!(with("[schedule]\nzone = 'Europe/Atlantis'").unwrap_err().contains("Europe/Athens"));
+        assert!(with("[schedule]\nburst_frames = 0").unwrap_err().contains("1 to 60"));
+        assert!(with("[schedule]\nburst_frames = 31").unwrap_err().contains("does not fit"));
+        let good = with("[schedule]\nwindow = 'daylight'\n[position]\nlatitude = 35.5\nlongitude = 24.0").unwrap();
+        assert_eq!((good.schedule.window, good.schedule.sun_above_deg), (Window::Daylight, -6.0));
     }
 
     #[test]

@@ -12,5 +12,6 @@ pub mod server_link;
 pub mod shot;
 pub mod spool;
 pub mod station;
+pub mod sun;
 pub mod uploader;
 pub mod vitals;

@@ -16,7 +16,7 @@ use crate::devices::camera::{Camera, CameraError};
 use crate::devices::clock::{Clock, KernelClock};
 use crate::devices::replay::ReplayCamera;
 use crate::devices::synthetic::SyntheticCamera;
-use crate::schedule::next_shot;
+use crate::schedule::{Opening, Planner};
 use crate::server_link::ServerLink;
 use crate::shot::{self, Shot, Site};
 use crate::spool::Spool;
@@ -27,6 +27,10 @@ use crate::vitals::Vitals;
 pub struct Station {
     site: Site,
     interval_s: u32,
+    schedule: config::Schedule,
+    planner: Planner,
+    /// Photos still to take of the burst in hand.
+    burst_left: u32,
     camera: Box<dyn Camera>,
     clock: KernelClock,
     spool: Arc<Spool>,
@@ -42,6 +46,22 @@ pub enum Outlook {
     /// A replay has come to its end.
     Finished,
 }
+
+/// What the schedule wants next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Nothing for so long; then ask again.
+    Wait {
+        /// Microseconds.
+        us: u64,
+    },
+    /// No further photo: a replay has come to its end.
+    Finished,
+}
+
+/// The longest sleep before both clocks are looked at again, in microseconds: a wall clock that is set meanwhile is noticed
+/// that late. Our choice: it costs six short wakings a minute.
+const LONGEST_SLEEP_US: u64 = 10_000_000;
 
 impl Station {
     /// Opens camera and spool.
@@ -64,6 +84,9 @@ impl Station {
         Ok(Self {
             site: Site { station: settings.station.clone(), position: settings.position },
             interval_s: settings.interval_s,
+            schedule: settings.schedule.clone(),
+            planner: Planner::new(settings.interval_s, Opening::new(settings.schedule.clone(), settings.position)),
+            burst_left: 0,
             camera,
             clock: KernelClock::new(),
             spool: Arc::new(spool),
@@ -128,23 +151,52 @@ impl Station {
     async fn capture_on_schedule(mut self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         tokio::pin!(stop);
         loop {
-            let now = self.clock.now();
-            let wait_us = next_shot(now, self.interval_s).as_micros() - now.as_micros();
-            tokio::select! {
-                () = &mut stop => return Ok(()),
-                () = sleep(Duration::from_micros(u64::try_from(wait_us).unwrap_or_default())) => (),
-            }
-            let outlook;
-            (self, outlook) = tokio::task::spawn_blocking(move || {
-                let outlook = self.shoot_or_tell();
-                (self, outlook)
+            let turn;
+            (self, turn) = tokio::task::spawn_blocking(move || {
+                let turn = self.turn();
+                (self, turn)
             })
             .await?;
-            if outlook == Outlook::Finished {
+            let Turn::Wait { us } = turn else {
                 stop.await;
                 return Ok(());
+            };
+            tokio::select! {
+                () = &mut stop => return Ok(()),
+                () = sleep(Duration::from_micros(us.min(LONGEST_SLEEP_US))) => (),
             }
         }
+    }
+
+    /// Takes the photo that is due, if one is; says how long nothing else is to be done.
+    pub fn turn(&mut self) -> Turn {
+        if self.burst_left > 0 {
+            return self.shoot_of_burst();
+        }
+        let plan = self.planner.next(self.clock.now(), self.clock.monotonic_us());
+        if plan.missed > 0 {
+            tracing::warn!(
+                missed = plan.missed,
+                "shots were due and not taken; the one before took too long, or the machine slept"
+            );
+            self.vitals.missed(plan.missed);
+        }
+        if plan.wait_us > 0 {
+            return Turn::Wait { us: plan.wait_us };
+        }
+        self.burst_left = self.schedule.burst_frames;
+        self.shoot_of_burst()
+    }
+
+    fn shoot_of_burst(&mut self) -> Turn {
+        let began_us = self.clock.monotonic_us();
+        self.burst_left -= 1;
+        if self.shoot_or_tell() == Outlook::Finished {
+            return Turn::Finished;
+        }
+        let took_us = self.clock.monotonic_us().saturating_sub(began_us);
+        let gap_us = if self.burst_left > 0 { u64::from(self.schedule.burst_gap_ms) * 1_000 } else { 0 };
+        Turn::Wait { us: gap_us.saturating_sub(took_us) }
     }
 
     /// A failed shot is told and does not end the schedule.
