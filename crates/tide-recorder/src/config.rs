@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 mod camera;
+mod clock;
 mod disk;
 mod flash;
 mod position;
@@ -17,6 +18,7 @@ use tide_settings::{Hidden, SettingsError, Sources};
 
 use self::camera::CAMERA_KINDS;
 pub use self::camera::{Camera, CameraKind};
+pub use self::clock::Clock;
 pub use self::disk::Disk;
 pub use self::flash::Flash;
 pub use self::position::Position;
@@ -72,6 +74,9 @@ pub struct Settings {
     /// When photos are taken.
     #[serde(default)]
     pub schedule: Schedule,
+    /// What is known of the clock.
+    #[serde(default)]
+    pub clock: Clock,
     /// Where the station stands; a GPS receiver knows better.
     pub position: Option<Position>,
     /// How much of the disk photos may take.

@@ -3,10 +3,12 @@
 
 pub mod agenda;
 pub mod backoff;
+pub mod clock_quality;
 pub mod commands;
 pub mod config;
 pub mod devices;
 pub mod imprint;
+pub mod repair;
 pub mod schedule;
 pub mod server_link;
 pub mod shot;

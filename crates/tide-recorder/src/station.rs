@@ -88,7 +88,7 @@ impl Station {
             planner: Planner::new(settings.interval_s, Opening::new(settings.schedule.clone(), settings.position)),
             burst_left: 0,
             camera,
-            clock: KernelClock::new(),
+            clock: KernelClock::new(&settings.clock.report),
             spool: Arc::new(spool),
             vitals,
             _alone: alone,

@@ -5,3 +5,4 @@ pub mod camera;
 pub mod clock;
 pub mod replay;
 pub mod synthetic;
+mod timesync_report;
