@@ -2,6 +2,7 @@
 //! is touched here: every decision takes its facts as arguments.
 
 pub mod clock;
+pub mod clock_report;
 pub mod digest;
 pub mod jpeg;
 pub mod manifest;

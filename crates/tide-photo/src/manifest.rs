@@ -31,11 +31,16 @@ pub struct Manifest {
     /// Length of the JPEG in bytes.
     pub size_bytes: u64,
     /// The kernel's id of the boot in which the photo was taken: with `monotonic_us` it orders photos whatever the clock did.
+    /// Empty if the moment of exposure lies in no boot of the station: for a recording, and for a pretended time.
     pub boot_id: String,
-    /// Microseconds since that boot at the moment of exposure (CLOCK_BOOTTIME).
+    /// Microseconds since that boot at the moment of exposure (CLOCK_BOOTTIME); 0 if there is none.
     pub monotonic_us: u64,
     /// Which camera took it, as the station's settings name it (`rpicam`, `usb`, `replay`, `synthetic`).
     pub camera: String,
+    /// How far the camera may be off about that moment either way, in milliseconds, beside the clock; it is part of `clock`'s
+    /// uncertainty already. Absent if the camera knows the moment exactly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moment_ms: Option<u32>,
     /// Set if the clock was not good when the photo was taken, and `captured_at` and `clock` were found later, from the
     /// monotonic clock of the same boot.
     #[serde(default, skip_serializing_if = "Option::is_none")]

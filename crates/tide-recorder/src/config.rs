@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 mod camera;
+mod clock;
 mod disk;
 mod flash;
 mod position;
@@ -21,10 +22,11 @@ use tide_settings::{FILE_VARIABLE, Hidden, SettingsError, Sources};
 
 use self::camera::CAMERA_KINDS;
 pub use self::camera::{Autofocus, Camera, CameraKind, ControlValue, Crop, OnFailure, Rotation};
+pub use self::clock::Clock;
 pub use self::disk::Disk;
 pub use self::flash::{Flash, FlashDriver, FlashWhen};
 pub use self::position::Position;
-pub use self::schedule::Schedule;
+pub use self::schedule::{Hours, Schedule, Window};
 pub use self::status::Status;
 pub use self::upload::Upload;
 pub use self::within::{Real, Whole};
@@ -79,6 +81,9 @@ pub struct Settings {
     /// When photos are taken.
     #[serde(default)]
     pub schedule: Schedule,
+    /// What is known of the clock.
+    #[serde(default)]
+    pub clock: Clock,
     /// Where the station stands; a GPS receiver knows better.
     pub position: Option<Position>,
     /// How much of the disk photos may take.
@@ -147,7 +152,22 @@ impl Settings {
     pub fn from_environment(environment: &BTreeMap<String, String>) -> Result<Self, SettingsError> {
         let settings: Self = SOURCES.load(environment).map_err(name_the_cameras)?;
         settings.camera.check().and_then(|()| settings.flash.check()).map_err(SettingsError::Combination)?;
+        settings.check_schedule()?;
         Ok(settings)
+    }
+
+    fn check_schedule(&self) -> Result<(), SettingsError> {
+        let refused = |reason: String| Err(SettingsError::Combination(reason));
+        if self.schedule.window == Window::Daylight && self.position.is_none() {
+            return refused(
+                "the window `daylight` needs [position], because the sun does not stand alike everywhere".into(),
+            );
+        }
+        if self.schedule.burst_ms() >= u64::from(self.interval_s) * 1_000 {
+            let (ms, interval_s) = (self.schedule.burst_ms(), self.interval_s);
+            return refused(format!("a burst of {ms} ms does not fit into an interval of {interval_s} seconds"));
+        }
+        Ok(())
     }
 }
 
@@ -348,6 +368,23 @@ mod tests {
         assert!(load(&[("TIDE_CAMERA", "replay")]).unwrap_err().contains("folder"));
         let nothing = Settings::from_environment(&BTreeMap::new()).unwrap_err().to_string();
         assert!(nothing.contains("station") && nothing.contains("recorder.toml"), "{nothing}");
+    }
+
+    #[test]
+    fn a_schedule_that_cannot_be_kept_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let with = |text: &str| {
+            std::fs::write(file.path(), format!("interval_s = 30\n{text}")).unwrap();
+            load(&[CAMERA, ("TIDE_CONFIG", file.path().to_str().unwrap())])
+        };
+        assert!(with("[schedule]\nwindow = 'daylight'").unwrap_err().contains("needs [position]"));
+        assert!(with("[schedule]\nwindow = 'dusk'").unwrap_err().contains("`always` or `daylight`"));
+        assert!(with("[schedule]\nhours = ['6-20']").unwrap_err().contains("06:00-20:00"));
+        assert!(with("[schedule]\nzone = 'Europe/Atlantis'").unwrap_err().contains("Europe/Athens"));
+        assert!(with("[schedule]\nburst_frames = 0").unwrap_err().contains("1 to 60"));
+        assert!(with("[schedule]\nburst_frames = 31").unwrap_err().contains("does not fit"));
+        let good = with("[schedule]\nwindow = 'daylight'\n[position]\nlatitude = 35.5\nlongitude = 24.0").unwrap();
+        assert_eq!((good.schedule.window, good.schedule.sun_above_deg), (Window::Daylight, -6.0));
     }
 
     #[test]

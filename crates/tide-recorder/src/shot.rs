@@ -95,7 +95,7 @@ fn place(clock: &dyn Clock, site: &Site) -> Option<Place> {
 }
 
 fn describe(frame: Frame, reading: &Reading, camera: &str, station: &StationName, sequence: u64) -> Shot {
-    let Exposure { captured_at, clock, monotonic_us, boot_id } = exposure(frame.moment, reading);
+    let Exposure { captured_at, clock, monotonic_us, boot_id, moment_ms } = exposure(frame.moment, reading);
     let imprint =
         Imprint { station, sequence, captured_at, clock, boot_id, monotonic_us, camera, place: reading.place };
     let jpeg = if is_recording(frame.moment) { frame.jpeg } else { imprinted(frame.jpeg, &imprint) };
@@ -110,6 +110,7 @@ fn describe(frame: Frame, reading: &Reading, camera: &str, station: &StationName
         boot_id: boot_id.to_owned(),
         monotonic_us,
         camera: camera.to_owned(),
+        moment_ms,
         repaired: None,
     };
     Shot { manifest, jpeg }
@@ -121,22 +122,37 @@ struct Exposure<'a> {
     clock: ClockQuality,
     monotonic_us: u64,
     boot_id: &'a str,
+    moment_ms: Option<u32>,
 }
 
 fn exposure(moment: Moment, reading: &Reading) -> Exposure<'_> {
-    let (captured_at, clock, monotonic_us) = match moment {
-        Moment::ByStationClock(moment) => (moment, reading.quality, reading.monotonic_us),
-        Moment::OnMonotonic { us } => (moved(reading.before, reading.monotonic_us, us), reading.quality, us),
-        Moment::Told(moment) => (moment, ClockQuality::unsynchronised(), 0),
+    let Reading { before, quality: clock, monotonic_us, boot_id, .. } = reading;
+    let exact = Exposure { captured_at: *before, clock: *clock, monotonic_us: *monotonic_us, boot_id, moment_ms: None };
+    match moment {
+        Moment::ByStationClock(moment) => Exposure { captured_at: moment, ..exact },
+        Moment::OnMonotonic { us } => {
+            Exposure { captured_at: moved(*before, *monotonic_us, us), monotonic_us: us, ..exact }
+        }
+        Moment::Told(moment) => Exposure {
+            captured_at: moment,
+            clock: ClockQuality::unsynchronised(),
+            monotonic_us: 0,
+            boot_id: NO_BOOT,
+            moment_ms: None,
+        },
         // Somewhere during the call: its middle, give or take half of it.
         Moment::DuringCall => {
             let half_us = reading.took_us / 2;
             let half_ms = u32::try_from(half_us.div_ceil(1_000)).unwrap_or(u32::MAX);
-            (later(reading.before, half_us), reading.quality.widened_by(half_ms), reading.monotonic_us + half_us)
+            Exposure {
+                captured_at: later(*before, half_us),
+                clock: clock.widened_by(half_ms),
+                monotonic_us: monotonic_us + half_us,
+                boot_id,
+                moment_ms: Some(half_ms),
+            }
         }
-    };
-    let boot_id = if is_recording(moment) { NO_BOOT } else { &reading.boot_id };
-    Exposure { captured_at, clock, monotonic_us, boot_id }
+    }
 }
 
 /// A recording stays as it was recorded, byte for byte, and was not exposed in this boot.
@@ -178,6 +194,7 @@ pub(crate) fn example(sequence: u64, text: &str) -> Shot {
         boot_id: "boot".to_owned(),
         monotonic_us: 0,
         camera: "synthetic".to_owned(),
+        moment_ms: None,
         repaired: None,
     };
     Shot { manifest, jpeg }
@@ -218,7 +235,7 @@ mod tests {
         let manifest = described(Moment::DuringCall);
         assert_eq!(manifest.captured_at.to_string(), "2026-05-31T18:00:01.500Z");
         assert_eq!(manifest.clock.uncertainty_ms(), Some(1_505));
-        assert_eq!(manifest.monotonic_us, 2_500_000);
+        assert_eq!((manifest.monotonic_us, manifest.moment_ms), (2_500_000, Some(1_500)));
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::devices::rpicam::RpicamCamera;
 use crate::devices::synthetic::SyntheticCamera;
 use crate::devices::usb::UsbCamera;
 use crate::lighting::Lighting;
-use crate::schedule::next_shot;
+use crate::schedule::{Opening, Planner};
 use crate::server_link::{ServerLink, StatusPost};
 use crate::service;
 use crate::shot::{self, Shot, Site};
@@ -40,9 +40,13 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(60);
 pub struct Station {
     site: Site,
     interval_s: u32,
+    schedule: config::Schedule,
+    planner: Planner,
+    /// Photos still to take of the burst in hand.
+    burst_left: u32,
     camera: Box<dyn Camera>,
     lighting: Lighting,
-    clock: KernelClock,
+    clock: Arc<KernelClock>,
     spool: Arc<Spool>,
     vitals: Arc<Vitals>,
     _alone: Alone,
@@ -57,6 +61,22 @@ pub enum Outlook {
     Finished,
 }
 
+/// What the schedule wants next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Nothing for so long; then ask again.
+    Wait {
+        /// Microseconds.
+        us: u64,
+    },
+    /// No further photo: a replay has come to its end.
+    Finished,
+}
+
+/// The longest sleep before both clocks are looked at again, in microseconds: a wall clock that is set meanwhile is noticed
+/// that late. Our choice: it costs six short wakings a minute.
+const LONGEST_SLEEP_US: u64 = 10_000_000;
+
 impl Station {
     /// Opens camera and spool.
     ///
@@ -69,14 +89,17 @@ impl Station {
         let alone = claim(&durable)?;
         let (spool, found) = Spool::open_within(durable, settings.disk).context("failed to open the spool")?;
         tracing::info!(found.waiting, found.parked, found.incomplete, "opened the spool, its newest folder first");
-        let camera = open_camera(&settings.camera)?;
+        let clock = Arc::new(KernelClock::new(&settings.clock.report));
+        let camera = open_camera(&settings.camera, &clock)?;
         let vitals = Arc::<Vitals>::default();
         vitals.camera_is(camera.kind());
-        let clock = KernelClock::new();
         let lighting = Lighting::open(&settings.flash, settings.position, clock.now(), Arc::clone(&vitals));
         Ok(Self {
             site: Site { station: settings.station.clone(), position: settings.position },
             interval_s: settings.interval_s,
+            schedule: settings.schedule.clone(),
+            planner: Planner::new(settings.interval_s, Opening::new(settings.schedule.clone(), settings.position)),
+            burst_left: 0,
             camera,
             lighting,
             clock,
@@ -126,7 +149,7 @@ impl Station {
             data_dir: settings.data_dir.clone(),
             vitals: Arc::clone(&self.vitals),
             spool: Arc::clone(&self.spool),
-            clock: Arc::new(KernelClock::new()),
+            clock: Arc::<KernelClock>::clone(&self.clock),
             machine: Machine::default(),
         });
         match console::listen(&settings.data_dir) {
@@ -146,7 +169,7 @@ impl Station {
     /// If camera or disk fail.
     pub fn shoot(&mut self) -> anyhow::Result<Shot> {
         let sequence = self.spool.next_sequence();
-        let shot = shot::take(self.camera.as_mut(), &mut self.lighting, &self.clock, &self.site, sequence)?;
+        let shot = shot::take(self.camera.as_mut(), &mut self.lighting, self.clock.as_ref(), &self.site, sequence)?;
         self.spool.accept(&shot).context("failed to put a photo into the spool")?;
         Ok(shot)
     }
@@ -165,7 +188,7 @@ impl Station {
             bail!("--from is for simulated cameras only; a real photo has the time at which it was taken");
         }
         let sequence = self.spool.next_sequence();
-        let shot = shot::pretend(self.camera.as_mut(), &self.clock, &self.site, sequence, pretended)?;
+        let shot = shot::pretend(self.camera.as_mut(), self.clock.as_ref(), &self.site, sequence, pretended)?;
         self.spool.accept(&shot).context("failed to put a photo into the spool")?;
         Ok(shot)
     }
@@ -175,23 +198,52 @@ impl Station {
         tokio::pin!(stop);
         loop {
             service::alive();
-            let now = self.clock.now();
-            let wait_us = next_shot(now, self.interval_s).as_micros() - now.as_micros();
-            tokio::select! {
-                () = &mut stop => return Ok(()),
-                () = sleep(Duration::from_micros(u64::try_from(wait_us).unwrap_or_default())) => (),
-            }
-            let outlook;
-            (self, outlook) = tokio::task::spawn_blocking(move || {
-                let outlook = self.shoot_or_tell();
-                (self, outlook)
+            let turn;
+            (self, turn) = tokio::task::spawn_blocking(move || {
+                let turn = self.turn();
+                (self, turn)
             })
             .await?;
-            if outlook == Outlook::Finished {
+            let Turn::Wait { us } = turn else {
                 stop.await;
                 return Ok(());
+            };
+            tokio::select! {
+                () = &mut stop => return Ok(()),
+                () = sleep(Duration::from_micros(us.min(LONGEST_SLEEP_US))) => (),
             }
         }
+    }
+
+    /// Takes the photo that is due, if one is; says how long nothing else is to be done.
+    pub fn turn(&mut self) -> Turn {
+        if self.burst_left > 0 {
+            return self.shoot_of_burst();
+        }
+        let plan = self.planner.next(self.clock.now(), self.clock.monotonic_us());
+        if plan.missed > 0 {
+            tracing::warn!(
+                missed = plan.missed,
+                "shots were due and not taken; the one before took too long, or the machine slept"
+            );
+            self.vitals.missed(plan.missed);
+        }
+        if plan.wait_us > 0 {
+            return Turn::Wait { us: plan.wait_us };
+        }
+        self.burst_left = self.schedule.burst_frames;
+        self.shoot_of_burst()
+    }
+
+    fn shoot_of_burst(&mut self) -> Turn {
+        let began_us = self.clock.monotonic_us();
+        self.burst_left -= 1;
+        if self.shoot_or_tell() == Outlook::Finished {
+            return Turn::Finished;
+        }
+        let took_us = self.clock.monotonic_us().saturating_sub(began_us);
+        let gap_us = if self.burst_left > 0 { u64::from(self.schedule.burst_gap_ms) * 1_000 } else { 0 };
+        Turn::Wait { us: gap_us.saturating_sub(took_us) }
     }
 
     /// A failed shot is told and does not end the schedule.
@@ -243,11 +295,11 @@ pub fn is_finished(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(CameraError::Finished { .. }))
 }
 
-fn open_camera(settings: &config::Camera) -> anyhow::Result<Box<dyn Camera>> {
+fn open_camera(settings: &config::Camera, clock: &Arc<KernelClock>) -> anyhow::Result<Box<dyn Camera>> {
     let rescued = |camera: Box<dyn Camera>| Box::new(Rescued::new(camera, settings));
     Ok(match settings.kind {
         CameraKind::Rpicam => {
-            let clock = KernelClock::new();
+            let clock = Arc::clone(clock);
             rescued(Box::new(RpicamCamera::new(settings, Box::new(move || clock.monotonic_us()))))
         }
         CameraKind::Usb => rescued(Box::new(UsbCamera::new(settings))),

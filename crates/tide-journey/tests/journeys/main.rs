@@ -3,8 +3,8 @@
 mod acme;
 mod bad_input;
 mod browser;
-mod described;
 mod cameras;
+mod described;
 mod faults;
 mod first_start;
 mod interruptions;

@@ -26,7 +26,16 @@ impl TryFrom<Unchecked> for Position {
     type Error = String;
 
     fn try_from(unchecked: Unchecked) -> Result<Self, String> {
-        let Unchecked { latitude, longitude, altitude_m } = unchecked;
+        Self::new(unchecked.latitude, unchecked.longitude, unchecked.altitude_m)
+    }
+}
+
+impl Position {
+    /// A place on Earth.
+    ///
+    /// # Errors
+    /// Says which number is none of a place.
+    pub fn new(latitude: f64, longitude: f64, altitude_m: Option<f64>) -> Result<Self, String> {
         if !(-90.0..=90.0).contains(&latitude) {
             return Err(format!("a latitude is -90 to 90 degrees, not {latitude}"));
         }

@@ -1,10 +1,13 @@
 //! What the recorder asks of the station's clock, and the kernel's answer.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use rustix::time::{ClockId, clock_gettime};
 use tide_photo::{CapturedAt, ClockQuality};
 
+use super::timesync_report;
+use crate::clock_quality::{self, Heard};
 use crate::config::Position;
 
 /// The station's clock.
@@ -27,23 +30,19 @@ pub trait Clock: Send + Sync {
     }
 }
 
-/// The kernel's clock, whose error the kernel itself keeps account of.
+/// The kernel's clock, whose error the kernel itself keeps account of. Where its time came from is known to whoever set it, who
+/// may have written a report.
 pub struct KernelClock {
     boot_id: String,
+    report: PathBuf,
 }
 
 impl KernelClock {
-    /// The clock of this machine.
-    pub fn new() -> Self {
+    /// The clock of this machine, and where a report about it may be.
+    pub fn new(report: &Path) -> Self {
         // Absent outside Linux, where only demos run.
         let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        Self { boot_id: boot_id.trim().to_owned() }
-    }
-}
-
-impl Default for KernelClock {
-    fn default() -> Self {
-        Self::new()
+        Self { boot_id: boot_id.trim().to_owned(), report: report.to_owned() }
     }
 }
 
@@ -55,7 +54,9 @@ impl Clock for KernelClock {
     }
 
     fn quality(&self) -> ClockQuality {
-        super::adjtimex::clock_quality()
+        let report = timesync_report::read(&self.report);
+        let heard = report.as_ref().and_then(|report| Heard::new(report, &self.boot_id, self.monotonic_us()));
+        clock_quality::judge(super::adjtimex::clock_quality(), heard)
     }
 
     fn monotonic_us(&self) -> u64 {
@@ -70,6 +71,11 @@ impl Clock for KernelClock {
     fn boot_id(&self) -> &str {
         &self.boot_id
     }
+
+    fn received_position(&self) -> Option<Position> {
+        let report = timesync_report::read(&self.report)?;
+        clock_quality::position(Heard::new(&report, &self.boot_id, self.monotonic_us())?)
+    }
 }
 
 #[cfg(test)]
@@ -80,7 +86,7 @@ mod tests {
 
     #[test]
     fn the_kernel_answers() {
-        let clock = KernelClock::new();
+        let clock = KernelClock::new(Path::new("/nowhere"));
         let (earlier, later) = (clock.monotonic_us(), clock.monotonic_us());
         assert!(later >= earlier);
         let micros = || i64::try_from(SystemTime::UNIX_EPOCH.elapsed().unwrap().as_micros()).unwrap();

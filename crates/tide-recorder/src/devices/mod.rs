@@ -11,5 +11,6 @@ pub mod replay;
 pub mod rescue;
 pub mod rpicam;
 pub mod synthetic;
+mod timesync_report;
 pub mod usb;
 mod usb_port;
