@@ -192,6 +192,7 @@ mod tests {
     use tide_photo::ClockSource;
 
     use super::*;
+    use crate::devices::synthetic::SyntheticCamera;
 
     fn described(moment: Moment) -> Manifest {
         let reading = Reading {
@@ -228,5 +229,61 @@ mod tests {
         assert_eq!((manifest.captured_at, manifest.clock), (moment, ClockQuality::unsynchronised()));
         assert_eq!((manifest.digest, manifest.size_bytes), (Digest::of(b"abc"), 3));
         assert_eq!((manifest.boot_id.as_str(), manifest.monotonic_us), (NO_BOOT, 0), "no boot of ours had that moment");
+    }
+
+    /// A station's clock that stands still.
+    struct Stopped;
+
+    impl Clock for Stopped {
+        fn now(&self) -> CapturedAt {
+            "2026-05-31T18:00:00Z".parse().unwrap()
+        }
+
+        fn quality(&self) -> ClockQuality {
+            ClockQuality::synchronised(ClockSource::Ntp, 5).unwrap()
+        }
+
+        fn monotonic_us(&self) -> u64 {
+            1_000_000
+        }
+
+        fn boot_id(&self) -> &str {
+            "boot"
+        }
+    }
+
+    /// A camera that always gives the same JPEG, of which it knows this.
+    struct Same(Vec<u8>, Moment);
+
+    impl Camera for Same {
+        fn expose(&mut self, _now: CapturedAt) -> Result<Frame, CameraError> {
+            Ok(Frame { jpeg: self.0.clone(), moment: self.1 })
+        }
+
+        fn kind(&self) -> &'static str {
+            "same"
+        }
+    }
+
+    #[test]
+    fn a_photo_is_described_and_a_recording_left_alone() {
+        let picture = SyntheticCamera::new(320, 240).expose(Stopped.now()).unwrap().jpeg;
+        let site = Site { station: "pier-3".parse().unwrap(), position: None };
+        let shot = |moment| take(&mut Same(picture.clone(), moment), &Stopped, &site, 7).unwrap();
+        assert_eq!(shot(Moment::Told(Stopped.now())).jpeg, picture);
+        for moment in [Moment::DuringCall, Moment::OnMonotonic { us: 5 }, Moment::ByStationClock(Stopped.now())] {
+            let Shot { manifest, jpeg } = shot(moment);
+            assert!(jpeg.windows(4).any(|window| window == b"Exif"), "{moment:?}");
+            assert_eq!((manifest.digest, manifest.size_bytes), (Digest::of(&jpeg), jpeg.len() as u64));
+        }
+    }
+
+    #[test]
+    fn a_pretended_moment_lies_in_no_boot() {
+        let site = Site { station: "pier-3".parse().unwrap(), position: None };
+        let mut camera = Same(b"abc".to_vec(), Moment::ByStationClock(CapturedAt::EPOCH));
+        let shot = pretend(&mut camera, &Stopped, &site, 7, CapturedAt::EPOCH).unwrap();
+        assert_eq!((shot.manifest.boot_id.as_str(), shot.manifest.monotonic_us), (NO_BOOT, 0));
+        assert_eq!(shot.jpeg, b"abc", "what cannot be described is kept");
     }
 }
