@@ -20,6 +20,8 @@ pub enum Need {
     Program(&'static str),
     /// `exiftool`, which reads what programs write into photos.
     ExifTool,
+    /// `libfaketime`, which answers a program's questions for the wall clock.
+    FakeTime,
     /// Chromium and its driver.
     Browser,
     /// A Python with the `requests` library.
@@ -44,6 +46,7 @@ impl Need {
             Self::MarshPhotos => marsh_photos().is_ok(),
             Self::Program(name) => answers(name, &["--version"]),
             Self::ExifTool => answers("exiftool", &["-ver"]),
+            Self::FakeTime => fake_time().is_ok(),
             Self::Browser => answers("chromium", &["--version"]) && answers("chromedriver", &["--version"]),
             Self::PythonRequests => python().is_ok(),
             Self::PythonTus => python_with("tusclient").is_ok(),
@@ -75,6 +78,19 @@ pub fn journey(name: &str, need: Need, journey: impl FnOnce() -> anyhow::Result<
 pub fn marsh_photos() -> anyhow::Result<PathBuf> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/gauge");
     folder.canonicalize().with_context(|| format!("the marsh photos are not in {}", folder.display()))
+}
+
+/// The library of `libfaketime`, where Debian has it: in the folder of the machine's architecture.
+///
+/// # Errors
+/// If it is not there.
+pub fn fake_time() -> anyhow::Result<PathBuf> {
+    let name = format!("/usr/lib/{}-linux-gnu/faketime/libfaketimeMT.so.1", std::env::consts::ARCH);
+    let library = PathBuf::from(name);
+    if !library.exists() {
+        bail!("{} is not here; Debian's package `faketime` brings it", library.display());
+    }
+    Ok(library)
 }
 
 /// A Python that has `requests`.

@@ -127,7 +127,15 @@ impl TestServer {
     /// # Errors
     /// If it is not running.
     pub fn reload(&self) -> anyhow::Result<()> {
-        self.running.as_ref().context("the server is not running")?.signal(Signal::HUP)
+        self.signal(Signal::HUP)
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// If it is not running.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        self.running.as_ref().context("the server is not running")?.signal(signal)
     }
 
     /// The program with this server's settings.

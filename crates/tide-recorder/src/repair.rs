@@ -28,7 +28,7 @@ pub fn became_good(previous: ClockQuality, now: ClockQuality) -> bool {
 /// boot or in none. A recording's time and a pretended one lie in no boot, so they are left as they are.
 pub fn repaired(manifest: &Manifest, reading: &Reading) -> Option<Manifest> {
     let is_of_this_boot = !manifest.boot_id.is_empty() && manifest.boot_id == reading.boot_id;
-    if !is_of_this_boot || manifest.clock.uncertainty_ms().is_some() || manifest.repaired.is_some() {
+    if !is_of_this_boot || manifest.clock.uncertainty_ms().is_some() {
         return None;
     }
     let now_ms = reading.clock.uncertainty_ms()?;

@@ -210,11 +210,16 @@ mod tests {
 
     use super::*;
     use crate::devices::flash::testing::Record;
+    use crate::devices::synthetic::SyntheticCamera;
     use crate::lighting;
     use crate::vitals::Vitals;
 
     fn pier() -> Site {
         Site { station: "pier-3".parse().unwrap(), position: None }
+    }
+
+    fn now() -> CapturedAt {
+        "2026-05-31T18:00:00Z".parse().unwrap()
     }
 
     fn described(moment: Moment) -> Manifest {
@@ -257,9 +262,13 @@ mod tests {
     /// A clock that goes on by a second with every look, and notes when it is looked at.
     struct NotedClock(Record, AtomicU64);
 
+    fn a_clock() -> NotedClock {
+        NotedClock(Record::default(), AtomicU64::new(1_000_000))
+    }
+
     impl Clock for NotedClock {
         fn now(&self) -> CapturedAt {
-            CapturedAt::EPOCH
+            now()
         }
 
         fn quality(&self) -> ClockQuality {
@@ -341,5 +350,42 @@ mod tests {
         assert_eq!(happened, ["on", "clock", "expose", "clock", "off"], "nothing to wait for, and off all the same");
         assert!(shot.is_some());
         assert!(vitals.known().last_error.unwrap().what.contains("it is broken"));
+    }
+
+    /// A camera that always gives the same JPEG, of which it knows this.
+    struct Same(Vec<u8>, Moment);
+
+    impl Camera for Same {
+        fn expose(&mut self, _now: CapturedAt) -> Result<Frame, CameraError> {
+            Ok(Frame { jpeg: self.0.clone(), moment: self.1 })
+        }
+
+        fn kind(&self) -> &'static str {
+            "same"
+        }
+    }
+
+    #[test]
+    fn a_photo_is_described_and_a_recording_left_alone() {
+        let picture = SyntheticCamera::new(320, 240).expose(now()).unwrap().jpeg;
+        let shot = |moment| {
+            let record = Record::default();
+            let mut lighting = lighting::testing::noted(&record, false, &Arc::default());
+            take(&mut Same(picture.clone(), moment), &mut lighting, &a_clock(), &pier(), 7).unwrap()
+        };
+        assert_eq!(shot(Moment::Told(now())).jpeg, picture);
+        for moment in [Moment::DuringCall, Moment::OnMonotonic { us: 5 }, Moment::ByStationClock(now())] {
+            let Shot { manifest, jpeg } = shot(moment);
+            assert!(jpeg.windows(4).any(|window| window == b"Exif"), "{moment:?}");
+            assert_eq!((manifest.digest, manifest.size_bytes), (Digest::of(&jpeg), jpeg.len() as u64));
+        }
+    }
+
+    #[test]
+    fn a_pretended_moment_lies_in_no_boot() {
+        let mut camera = Same(b"abc".to_vec(), Moment::ByStationClock(CapturedAt::EPOCH));
+        let shot = pretend(&mut camera, &a_clock(), &pier(), 7, CapturedAt::EPOCH).unwrap();
+        assert_eq!((shot.manifest.boot_id.as_str(), shot.manifest.monotonic_us), (NO_BOOT, 0));
+        assert_eq!(shot.jpeg, b"abc", "what cannot be described is kept");
     }
 }

@@ -1,6 +1,7 @@
-//! Fault tests: what a pier, a disk and a hostile stranger do to the server, done on purpose. The long forms run by
+//! Fault tests: what a pier, a disk and a hostile stranger do to server and station, done on purpose. The long forms run by
 //! `cargo xtask faults`, a short form of each among the journeys.
 
+mod clock_jumps;
 mod cutting_proxy;
 mod disk_full;
 mod fleet;
@@ -51,11 +52,12 @@ impl fmt::Display for Seen {
 }
 
 /// All of them.
-pub const FAULTS: [Fault; 6] = [
+pub const FAULTS: [Fault; 7] = [
     kill_loop::FAULT,
     power_cut::FAULT,
     disk_full::FAULT,
     lost_answers::FAULT,
+    clock_jumps::FAULT,
     hostile_uploads::FAULT,
     rotation::FAULT,
 ];

@@ -1,5 +1,5 @@
 //! The system packages that the journeys need: a browser to look through, an ACME authority, a reader of
-//! photos' descriptions, and the prototype's and strangers' clients.
+//! photos' descriptions, a clock that can be set, and the prototype's and strangers' clients.
 
 use std::env;
 use std::fs;
@@ -19,6 +19,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("chromedriver", "chromium-driver"),
     ("curl", "curl"),
     ("exiftool", "libimage-exiftool-perl"),
+    ("faketime", "faketime"),
     ("fswebcam", "fswebcam"),
     ("git", "git"),
     ("pebble", "pebble"),
