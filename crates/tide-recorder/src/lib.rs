@@ -20,5 +20,6 @@ pub mod spool;
 pub mod station;
 pub mod status;
 pub mod sun;
+pub mod upkeep;
 pub mod uploader;
 pub mod vitals;

@@ -27,14 +27,11 @@ use crate::schedule::{Opening, Planner};
 use crate::server_link::{ServerLink, StatusPost};
 use crate::service;
 use crate::shot::{self, Shot, Site};
-use crate::spool::Spool;
+use crate::spool::{GivenUp, Spool};
 use crate::status::Reporter;
+use crate::upkeep::Upkeep;
 use crate::uploader::Uploader;
 use crate::vitals::Vitals;
-
-/// How often photos in memory are tried on the disk, beside each time that one is taken. Ours: a minute is soon enough for a
-/// person who has just made room.
-const UPKEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// A station that can take photos into its spool. It holds its data folder alone.
 pub struct Station {
@@ -123,7 +120,7 @@ impl Station {
         tracing::info!(station = %self.site.station, interval_s = self.interval_s, "running");
         let mut beside = JoinSet::new();
         beside.spawn(uploader.run());
-        beside.spawn(keep_up(Arc::clone(&self.spool)));
+        beside.spawn(Upkeep::new(Arc::clone(&self.spool), Arc::<KernelClock>::clone(&self.clock)).run());
         self.tell_how_it_is(&mut beside, settings, status_post);
         service::ready(self.site.station.as_str());
         let capture = self.capture_on_schedule(async {
@@ -246,6 +243,16 @@ impl Station {
         Turn::Wait { us: gap_us.saturating_sub(took_us) }
     }
 
+    fn tell_what_failed(&self, error: &anyhow::Error) {
+        let (now, what) = (self.clock.now(), format!("{error:#}"));
+        if is_given_up(error) {
+            self.vitals.went_wrong(now, &what);
+        } else {
+            self.vitals.camera_failed(now, &what);
+        }
+        tracing::error!("there is no photo this time: {what}");
+    }
+
     /// A failed shot is told and does not end the schedule.
     fn shoot_or_tell(&mut self) -> Outlook {
         match self.shoot() {
@@ -260,12 +267,16 @@ impl Station {
                 Outlook::Finished
             }
             Err(error) => {
-                self.vitals.camera_failed(self.clock.now(), &format!("{error:#}"));
-                tracing::error!("there is no photo this time: {error:#}");
+                self.tell_what_failed(&error);
                 Outlook::More
             }
         }
     }
+}
+
+/// Whether there was no room for a photo; the camera is not to blame.
+fn is_given_up(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<GivenUp>().is_some()
 }
 
 /// Reads what a start did not wait for.
@@ -276,17 +287,6 @@ fn read_rest(spool: &Spool) {
         Ok(0) => (),
         Ok(parked) => tracing::info!(parked, "photos that could not be delivered before are offered once more"),
         Err(error) => tracing::error!(%error, "failed to offer parked photos again; they stay parked"),
-    }
-}
-
-/// Moves photos out of memory when the disk takes them again.
-async fn keep_up(spool: Arc<Spool>) {
-    loop {
-        sleep(UPKEEP_EVERY).await;
-        let spool = Arc::clone(&spool);
-        if let Err(error) = tokio::task::spawn_blocking(move || spool.retry_disk()).await {
-            tracing::error!(%error, "failed to look after the spool");
-        }
     }
 }
 

@@ -54,7 +54,7 @@ impl Reporter {
             memory: self.machine.memory(),
             temperature_c: self.machine.temperature_c(),
             throttling: self.machine.throttling(),
-            gps: None,
+            gps: self.clock.receiver(),
             last_error: known.last_error,
         }
     }

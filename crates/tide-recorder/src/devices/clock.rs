@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rustix::time::{ClockId, clock_gettime};
+use tide_photo::status::GpsStatus;
 use tide_photo::{CapturedAt, ClockQuality};
 
 use super::timesync_report;
@@ -24,6 +25,11 @@ pub trait Clock: Send + Sync {
 
     /// A name for the time since the station was switched on.
     fn boot_id(&self) -> &str;
+
+    /// How the GPS receiver is, if somebody reads one and reports it.
+    fn receiver(&self) -> Option<GpsStatus> {
+        None
+    }
 
     /// Where a GPS receiver said a short time ago that the station is, if there is one.
     fn received_position(&self) -> Option<Position> {
@@ -71,6 +77,11 @@ impl Clock for KernelClock {
 
     fn boot_id(&self) -> &str {
         &self.boot_id
+    }
+
+    fn receiver(&self) -> Option<GpsStatus> {
+        let report = timesync_report::read(&self.report).filter(|report| report.boot_id == self.boot_id)?;
+        report.gps.map(|gps| GpsStatus { mode: gps.mode, satellites: gps.satellites, fix_at: gps.fix_at })
     }
 
     fn received_position(&self) -> Option<Position> {
