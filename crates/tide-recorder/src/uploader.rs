@@ -144,6 +144,7 @@ impl Course {
             Outcome::Done => {
                 self.agenda.delivered(sequence);
                 self.backoff.succeeded();
+                self.pace.delivered();
                 return None;
             }
             Outcome::NotThisOne { after } => {
@@ -156,6 +157,7 @@ impl Course {
             }
             Outcome::NotNow { after } => {
                 self.agenda.defer_shortly(sequence);
+                self.pace.busy();
                 after
             }
             Outcome::NotAllowed | Outcome::NoConnection => {

@@ -10,6 +10,7 @@ mod kill_loop;
 mod lost_answers;
 mod power_cut;
 mod rotation;
+mod server_away;
 
 use std::fmt;
 
@@ -56,6 +57,7 @@ pub const FAULTS: [Fault; 7] = [
     kill_loop::FAULT,
     power_cut::FAULT,
     disk_full::FAULT,
+    server_away::FAULT,
     lost_answers::FAULT,
     clock_jumps::FAULT,
     hostile_uploads::FAULT,
