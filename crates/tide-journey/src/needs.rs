@@ -26,6 +26,8 @@ pub enum Need {
     Mounts,
     /// The right to mount image files, and a kernel that can.
     LoopDevice,
+    /// The same, and strace, to kill a program at a system call.
+    TracedDisk,
     /// Pebble, an ACME authority for tests.
     Pebble,
 }
@@ -41,6 +43,7 @@ impl Need {
             Self::PythonRequests => python().is_ok(),
             Self::Mounts => mounts::may_mount(false).is_ok(),
             Self::LoopDevice => mounts::may_mount(true).is_ok(),
+            Self::TracedDisk => answers("strace", &["--version"]) && mounts::may_mount(true).is_ok(),
             Self::Pebble => answers("pebble", &["-help"]),
         }
     }

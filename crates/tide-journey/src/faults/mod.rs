@@ -1,14 +1,17 @@
-//! Fault tests: what a pier, a disk and a hostile stranger do to the server, done on purpose. The long forms run by
+//! Fault tests: what a pier, a disk and a hostile stranger do to server and station, done on purpose. The long forms run by
 //! `cargo xtask faults`, a short form of each among the journeys.
 
 mod cutting_proxy;
 mod disk_full;
 mod fleet;
 mod hostile_uploads;
+mod image_disk;
 mod kill_loop;
 mod lost_answers;
 mod power_cut;
 mod rotation;
+mod spool_cut;
+mod spool_full;
 
 use std::fmt;
 
@@ -51,10 +54,12 @@ impl fmt::Display for Seen {
 }
 
 /// All of them.
-pub const FAULTS: [Fault; 6] = [
+pub const FAULTS: [Fault; 8] = [
     kill_loop::FAULT,
     power_cut::FAULT,
+    spool_cut::FAULT,
     disk_full::FAULT,
+    spool_full::FAULT,
     lost_answers::FAULT,
     hostile_uploads::FAULT,
     rotation::FAULT,

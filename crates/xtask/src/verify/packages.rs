@@ -1,5 +1,5 @@
-//! The system packages that the journeys need: a browser to look through, an ACME authority, and the
-//! prototype's own clients.
+//! The system packages that the journeys need: a browser to look through, an ACME authority, a
+//! tracer that kills at a system call, and the prototype's own clients.
 
 use std::env;
 use std::fs;
@@ -20,6 +20,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("curl", "curl"),
     ("git", "git"),
     ("pebble", "pebble"),
+    ("strace", "strace"),
 ];
 
 /// Python with its module `requests`: the prototype's stations upload with it.
