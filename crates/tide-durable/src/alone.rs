@@ -18,11 +18,11 @@ impl Durable {
     /// [`io::ErrorKind::WouldBlock`] if another process has it.
     pub fn claim_alone(&self) -> io::Result<Alone> {
         let path = self.root().join("lock");
-        let lock = match File::options().create(true).append(true).open(&path) {
-            // Nothing is written into it: one from before can be locked on a disk that takes no writes.
-            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => File::open(&path)?,
-            lock => lock?,
-        };
+        if !path.exists() {
+            File::options().create(true).append(true).open(&path)?;
+        }
+        // Only for reading: it can be locked on a disk that takes no writes, and does not keep one from being made so.
+        let lock = File::open(&path)?;
         match lock.try_lock() {
             Ok(()) => Ok(Alone { _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),

@@ -33,6 +33,15 @@ impl Mount {
         Ok(Self { at: at.to_owned() })
     }
 
+    /// Lets it take writes, or none, while programs use it.
+    ///
+    /// # Errors
+    /// If it cannot be changed: a file is open for writing, for instance.
+    pub fn set_read_only(&self, is_read_only: bool) -> anyhow::Result<()> {
+        let options = if is_read_only { "remount,ro" } else { "remount,rw" };
+        output(Command::new("mount").args(["-o", options]).arg(&self.at)).map(drop)
+    }
+
     /// Where it is.
     pub fn at(&self) -> &Path {
         &self.at

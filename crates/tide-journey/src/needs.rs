@@ -32,6 +32,8 @@ pub enum Need {
     Mounts,
     /// The right to mount image files, and a kernel that can.
     LoopDevice,
+    /// The same, and strace, to kill a program at a system call.
+    TracedDisk,
     /// Pebble, an ACME authority for tests.
     Pebble,
     /// fswebcam, with the test picture that it draws without a camera.
@@ -52,6 +54,7 @@ impl Need {
             Self::PythonTus => python_with("tusclient").is_ok(),
             Self::Mounts => mounts::may_mount(false).is_ok(),
             Self::LoopDevice => mounts::may_mount(true).is_ok(),
+            Self::TracedDisk => answers("strace", &["--version"]) && mounts::may_mount(true).is_ok(),
             Self::Pebble => answers("pebble", &["-help"]),
             // It ends with a failure after `--version`.
             Self::Fswebcam => answers("fswebcam", &["--device", "TEST", "--resolution", "64x64", "-"]),

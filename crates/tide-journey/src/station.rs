@@ -13,6 +13,7 @@ use crate::server::files_below;
 /// A station; `run` sets it to work.
 pub struct TestStation {
     folder: TempDir,
+    data: PathBuf,
     variables: Vec<(String, String)>,
     running: Option<Running>,
 }
@@ -26,7 +27,15 @@ impl TestStation {
         let folder = TempDir::with_prefix("tide-station-")?;
         let camera = "\n[camera]\nkind = \"synthetic\"\nwidth = 320\nheight = 240\n";
         fs::write(folder.path().join("tide.toml"), format!("{tide_toml}{camera}"))?;
-        Ok(Self { folder, variables: Vec::new(), running: None })
+        let data = folder.path().join("data");
+        Ok(Self { folder, data, variables: Vec::new(), running: None })
+    }
+
+    /// The same with a data folder elsewhere: on a disk of its own, for instance.
+    #[must_use]
+    pub fn with_data(mut self, data: &Path) -> Self {
+        data.clone_into(&mut self.data);
+        self
     }
 
     /// The same with one more environment variable.
@@ -152,7 +161,16 @@ impl TestStation {
 
     /// Its data folder.
     pub fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.data.clone()
+    }
+
+    /// One of the numbers that its spool counts for ever: `dropped`, `incomplete`; 0 if there was none yet.
+    ///
+    /// # Errors
+    /// If it is no number.
+    pub fn counted(&self, name: &str) -> anyhow::Result<u64> {
+        let text = fs::read_to_string(self.data().join("spool").join(name)).unwrap_or_else(|_| "0".to_owned());
+        text.parse().with_context(|| format!("spool/{name} holds {text:?}"))
     }
 
     fn log_file(&self) -> PathBuf {

@@ -62,7 +62,7 @@ impl Upkeep {
         match self.spool.amend(self.clock.boot_id(), |manifest| repaired(manifest, &reading))? {
             0 => (),
             photos => {
-                tracing::info!(photos, %clock, "the clock is good now; photos taken before it was have their time")
+                tracing::info!(photos, %clock, "the clock is good now; photos taken before it was have their time");
             }
         }
         Ok(())

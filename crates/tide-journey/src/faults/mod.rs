@@ -6,11 +6,14 @@ mod cutting_proxy;
 mod disk_full;
 mod fleet;
 mod hostile_uploads;
+mod image_disk;
 mod kill_loop;
 mod lost_answers;
 mod power_cut;
 mod rotation;
 mod server_away;
+mod spool_cut;
+mod spool_full;
 
 use std::fmt;
 
@@ -53,10 +56,12 @@ impl fmt::Display for Seen {
 }
 
 /// All of them.
-pub const FAULTS: [Fault; 7] = [
+pub const FAULTS: [Fault; 10] = [
     kill_loop::FAULT,
     power_cut::FAULT,
+    spool_cut::FAULT,
     disk_full::FAULT,
+    spool_full::FAULT,
     server_away::FAULT,
     lost_answers::FAULT,
     clock_jumps::FAULT,

@@ -169,6 +169,7 @@ fn shot(station: &StationName, sequence: u64) -> Shot {
         boot_id: "boot".to_owned(),
         monotonic_us: 0,
         camera: "synthetic".to_owned(),
+        moment_ms: None,
         repaired: None,
     };
     Shot { manifest, jpeg }

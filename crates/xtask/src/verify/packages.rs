@@ -1,5 +1,5 @@
-//! The system packages that the journeys need: a browser to look through, an ACME authority, a reader of
-//! photos' descriptions, a clock that can be set, and the prototype's and strangers' clients.
+//! The system packages that the journeys need: a browser to look through, an ACME authority, a reader of photos' descriptions, a
+//! clock that can be set, a tracer that kills at a system call, and the prototype's and strangers' clients.
 
 use std::env;
 use std::fs;
@@ -23,6 +23,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("fswebcam", "fswebcam"),
     ("git", "git"),
     ("pebble", "pebble"),
+    ("strace", "strace"),
     ("systemd-analyze", "systemd"),
 ];
 
