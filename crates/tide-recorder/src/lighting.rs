@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use solar_positioning::time::JulianDate;
-use solar_positioning::{Location, SolarPositions};
 use tide_photo::CapturedAt;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
@@ -14,6 +12,7 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 
 use crate::config::{self, FlashWhen, Position};
 use crate::devices::flash::{self, Flash, FlashError};
+use crate::sun;
 use crate::vitals::Vitals;
 
 /// Bright photos with the flash after which one is taken without it, to see whether it has become day. Ours: at the prototype's
@@ -152,23 +151,10 @@ impl LastPhotos {
     }
 }
 
-/// TT less UT1 in seconds, as it has been since 2017 within a second (IERS); a minute of it would move the sun by 0.003 degrees.
-const DELTA_T_S: f64 = 69.0;
-
-/// 1970-01-01T00:00:00Z as a Julian date.
-const JULIAN_1970: f64 = 2_440_587.5;
-
-/// How many degrees the sun's centre stands above the horizon, as geometry has it: refraction lifts it by half a degree there,
-/// which the definitions of twilight leave out.
+/// The sun's height. It is unknown for no position and no time that can be set; dark is the side on which a photo shows
+/// something.
 fn sun_height_deg(now: CapturedAt, position: Position) -> f64 {
-    let days = now.as_micros() as f64 / 86_400e6;
-    let date = JulianDate::new(JULIAN_1970 + days, DELTA_T_S);
-    let seen = date.and_then(|date| {
-        let place = Location { latitude: position.latitude, longitude: position.longitude };
-        SolarPositions::new().at_from_julian(date, place, position.altitude_m.unwrap_or_default(), None)
-    });
-    // It fails for no position and no time that can be set; dark is the side on which a photo shows something.
-    seen.map_or(-90.0, |sun| sun.elevation_angle())
+    sun::height_deg(now, position.latitude, position.longitude).unwrap_or(-90.0)
 }
 
 /// The mean brightness of a JPEG, 0 to 255; `None` if it cannot be decoded.

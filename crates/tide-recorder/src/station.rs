@@ -16,6 +16,7 @@ use crate::config::{self, CameraKind, Settings};
 use crate::console;
 use crate::devices::camera::{Camera, CameraError};
 use crate::devices::clock::{Clock, KernelClock};
+use crate::devices::hurry::Hurry;
 use crate::devices::machine::Machine;
 use crate::devices::replay::ReplayCamera;
 use crate::devices::rescue::Rescued;
@@ -42,6 +43,7 @@ pub struct Station {
     /// Photos still to take of the burst in hand.
     burst_left: u32,
     camera: Box<dyn Camera>,
+    hurry: Hurry,
     lighting: Lighting,
     clock: Arc<KernelClock>,
     spool: Arc<Spool>,
@@ -87,7 +89,8 @@ impl Station {
         let (spool, found) = Spool::open_within(durable, settings.disk).context("failed to open the spool")?;
         tracing::info!(found.waiting, found.parked, found.incomplete, "opened the spool, its newest folder first");
         let clock = Arc::new(KernelClock::new(&settings.clock.report));
-        let camera = open_camera(&settings.camera, &clock)?;
+        let hurry = Hurry::default();
+        let camera = open_camera(&settings.camera, &clock, &hurry)?;
         let vitals = Arc::<Vitals>::default();
         vitals.camera_is(camera.kind());
         let lighting = Lighting::open(&settings.flash, settings.position, clock.now(), Arc::clone(&vitals));
@@ -98,6 +101,7 @@ impl Station {
             planner: Planner::new(settings.interval_s, Opening::new(settings.schedule.clone(), settings.position)),
             burst_left: 0,
             camera,
+            hurry,
             lighting,
             clock,
             spool: Arc::new(spool),
@@ -122,7 +126,7 @@ impl Station {
         beside.spawn(uploader.run());
         beside.spawn(Upkeep::new(Arc::clone(&self.spool), Arc::<KernelClock>::clone(&self.clock)).run());
         self.tell_how_it_is(&mut beside, settings, status_post);
-        service::ready(self.site.station.as_str());
+        service::ready(self.site.station.as_str(), settings.camera.limit());
         let capture = self.capture_on_schedule(async {
             tokio::select! {
                 _ = interrupt.recv() => (),
@@ -190,17 +194,25 @@ impl Station {
         Ok(shot)
     }
 
-    /// Shoots whenever a shot is due, until `stop`. A shot in hand is finished first.
+    /// Shoots whenever a shot is due, until `stop`. A shot in hand is finished first, if it is quick.
     async fn capture_on_schedule(mut self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         tokio::pin!(stop);
         loop {
             service::alive();
-            let turn;
-            (self, turn) = tokio::task::spawn_blocking(move || {
+            let hurry = self.hurry.clone();
+            let mut turning = tokio::task::spawn_blocking(move || {
                 let turn = self.turn();
                 (self, turn)
-            })
-            .await?;
+            });
+            let turn;
+            (self, turn) = tokio::select! {
+                turned = &mut turning => turned?,
+                () = &mut stop => {
+                    hurry.up();
+                    turning.await?;
+                    return Ok(());
+                }
+            };
             let Turn::Wait { us } = turn else {
                 stop.await;
                 return Ok(());
@@ -295,14 +307,14 @@ pub fn is_finished(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(CameraError::Finished { .. }))
 }
 
-fn open_camera(settings: &config::Camera, clock: &Arc<KernelClock>) -> anyhow::Result<Box<dyn Camera>> {
-    let rescued = |camera: Box<dyn Camera>| Box::new(Rescued::new(camera, settings));
+fn open_camera(settings: &config::Camera, clock: &Arc<KernelClock>, hurry: &Hurry) -> anyhow::Result<Box<dyn Camera>> {
+    let rescued = |camera: Box<dyn Camera>| Box::new(Rescued::new(camera, settings, hurry.clone()));
     Ok(match settings.kind {
         CameraKind::Rpicam => {
             let clock = Arc::clone(clock);
-            rescued(Box::new(RpicamCamera::new(settings, Box::new(move || clock.monotonic_us()))))
+            rescued(Box::new(RpicamCamera::new(settings, Box::new(move || clock.monotonic_us()), hurry.clone())))
         }
-        CameraKind::Usb => rescued(Box::new(UsbCamera::new(settings))),
+        CameraKind::Usb => rescued(Box::new(UsbCamera::new(settings, hurry.clone()))),
         CameraKind::Replay => Box::new(ReplayCamera::open(settings.folder.as_deref().unwrap_or(Path::new(".")))?),
         CameraKind::Synthetic => Box::new(SyntheticCamera::new(settings.width_px(), settings.height_px())),
     })

@@ -4,6 +4,7 @@ mod adjtimex;
 pub mod camera;
 pub mod clock;
 pub mod flash;
+pub mod hurry;
 pub mod machine;
 mod program;
 mod program_photo;

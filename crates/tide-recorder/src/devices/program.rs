@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
+use super::hurry::Hurry;
+
 /// How long a program may take to end after it was asked to. Ours: long enough to switch a camera off.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -20,8 +22,15 @@ const GRACE: Duration = Duration::from_millis(500);
 /// left to a thread that waits for it.
 const AFTER_KILL: Duration = Duration::from_secs(1);
 
+/// How long a program may still run once the station is to stop. With what ending it takes, and the spool, this stays within the
+/// 5 s that the service manager gives, and it is more than either camera program needs at the prototype's settings.
+const HURRIED: Duration = Duration::from_secs(2);
+
 /// How often it is looked whether the program has ended. Ours: no photo is late by what one notices.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// How often it is looked whether there is a hurry.
+const LOOK_FOR_HURRY_EVERY: Duration = Duration::from_millis(100);
 
 /// How much of what a program prints is kept, in bytes: the last, where the reason stands.
 const KEPT_BYTES: usize = 2_048;
@@ -51,13 +60,16 @@ pub(super) enum ProgramError {
     },
 }
 
-/// Runs a program to its end, for `limit` of the monotonic clock at most (and a second or two to end it after that).
+/// Runs a program to its end, for `limit` of the monotonic clock at most (and a second or two to end it after that); for less
+/// once there is a `hurry`.
 ///
 /// # Errors
 /// If it cannot be started, or does not end in time.
-pub(super) fn run(command: Command, limit: Duration) -> Result<Ended, ProgramError> {
+pub(super) fn run(command: Command, limit: Duration, hurry: &Hurry) -> Result<Ended, ProgramError> {
     let mut running = Running::start(command).map_err(ProgramError::NotStarted)?;
-    let in_time = running.has_ended_within(limit);
+    let started = Instant::now();
+    let in_time = running.ends_within(limit, hurry);
+    let limit = limit.min(started.elapsed());
     if !in_time {
         running.signal(Signal::TERM);
         running.has_ended_within(GRACE);
@@ -84,6 +96,20 @@ impl Running {
         fcntl_setfl(&printed, OFlags::NONBLOCK)?;
         command.stdin(Stdio::null()).stdout(pen.try_clone()?).stderr(pen).process_group(0);
         Ok(Self { child: command.spawn()?, printed, kept: Vec::new() })
+    }
+
+    /// Waits until the program has ended, less long once there is a hurry.
+    fn ends_within(&mut self, limit: Duration, hurry: &Hurry) -> bool {
+        let started = Instant::now();
+        loop {
+            let left = limit.saturating_sub(started.elapsed());
+            if hurry.is_on() {
+                return self.has_ended_within(left.min(HURRIED));
+            }
+            if left.is_zero() || self.has_ended_within(left.min(LOOK_FOR_HURRY_EVERY)) {
+                return !left.is_zero() || self.has_ended();
+            }
+        }
     }
 
     /// Waits until the program has ended; it stays to be reaped.
@@ -193,7 +219,7 @@ mod tests {
     fn shell(script: &str, limit: Duration) -> Result<Ended, ProgramError> {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        run(command, limit)
+        run(command, limit, &Hurry::default())
     }
 
     const LONG: Duration = Duration::from_secs(20);
@@ -238,6 +264,18 @@ mod tests {
     }
 
     #[test]
+    fn once_the_station_is_to_stop_no_program_runs_on_for_long() {
+        let hurry = Hurry::default();
+        hurry.up();
+        let mut command = Command::new("sleep");
+        command.arg("1000");
+        let began = Instant::now();
+        assert!(matches!(run(command, LONG, &hurry), Err(ProgramError::TooLong { .. })));
+        assert!(began.elapsed() < LONG);
+        assert!(run(Command::new("true"), LONG, &hurry).unwrap().status.success(), "one that is quick is let through");
+    }
+
+    #[test]
     fn what_a_program_leaves_behind_ends_with_it() {
         let folder = tempfile::tempdir().unwrap();
         let numbers = folder.path().join("numbers");
@@ -248,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_program_that_is_not_there_is_no_mystery() {
-        let error = run(Command::new("/no/such/program"), LONG).unwrap_err();
+        let error = run(Command::new("/no/such/program"), LONG, &Hurry::default()).unwrap_err();
         assert!(matches!(error, ProgramError::NotStarted(why) if why.kind() == io::ErrorKind::NotFound));
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tide_photo::jpeg::JpegCheck;
 
+use super::hurry::Hurry;
 use super::program::{self, ProgramError};
 use crate::devices::camera::CameraError;
 
@@ -28,6 +29,8 @@ pub(super) struct PhotoProgram {
     pub(super) to_install: &'static str,
     /// What to look at when it fails.
     pub(super) to_check: String,
+    /// Whether the station is to stop.
+    pub(super) hurry: Hurry,
 }
 
 /// The private folder of one shot.
@@ -65,7 +68,7 @@ impl PhotoProgram {
     pub(super) fn take(&self, arguments: Vec<OsString>, scratch: &Scratch) -> Result<Vec<u8>, CameraError> {
         let mut command = Command::new(&self.path);
         command.args(arguments);
-        let ended = program::run(command, self.limit).map_err(|error| self.not_ended(&error))?;
+        let ended = program::run(command, self.limit, &self.hurry).map_err(|error| self.not_ended(&error))?;
         if !ended.status.success() {
             return Err(self.failed(&format!("ended with {}", ended.status), &ended.words));
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tide_photo::CapturedAt;
 
+use super::hurry::Hurry;
 use super::{program, usb, usb_port};
 use crate::config::{self, OnFailure};
 use crate::devices::camera::{Camera, CameraError, Frame};
@@ -21,6 +22,7 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(30);
 pub struct Rescued {
     camera: Box<dyn Camera>,
     help: Help,
+    hurry: Hurry,
     failures: u32,
 }
 
@@ -38,13 +40,13 @@ enum Help {
 
 impl Rescued {
     /// `camera`, helped as the settings say.
-    pub fn new(camera: Box<dyn Camera>, settings: &config::Camera) -> Self {
+    pub fn new(camera: Box<dyn Camera>, settings: &config::Camera, hurry: Hurry) -> Self {
         let help = match settings.on_failure {
             OnFailure::None => Help::Nothing,
             OnFailure::UsbReset => Help::UsbReset { video: usb::device(settings).into(), switch: None },
             OnFailure::Command => Help::Command(settings.failure_command.clone()),
         };
-        Self { camera, help, failures: 0 }
+        Self { camera, help, hurry, failures: 0 }
     }
 }
 
@@ -62,11 +64,12 @@ impl Camera for Rescued {
 
     fn recover(&mut self) {
         self.camera.recover();
-        if !is_due(self.failures) {
+        // Of a shot that was cut short the camera is not to blame.
+        if self.hurry.is_on() || !is_due(self.failures) {
             return;
         }
         tracing::error!("the camera has failed {} times in a row; {}", self.failures, self.help.announcement());
-        if let Err(why) = self.help.give() {
+        if let Err(why) = self.help.give(&self.hurry) {
             tracing::error!("{why}");
         }
     }
@@ -95,7 +98,7 @@ impl Help {
         }
     }
 
-    fn give(&mut self) -> Result<(), String> {
+    fn give(&mut self, hurry: &Hurry) -> Result<(), String> {
         self.remember(Path::new(usb_port::SYSFS));
         match self {
             Self::Nothing => Ok(()),
@@ -108,16 +111,16 @@ impl Help {
                     switch.display()
                 )
             }),
-            Self::Command(words) => run(words),
+            Self::Command(words) => run(words, hurry),
         }
     }
 }
 
-fn run(words: &[String]) -> Result<(), String> {
+fn run(words: &[String], hurry: &Hurry) -> Result<(), String> {
     let Some((name, arguments)) = words.split_first() else { return Ok(()) };
     let mut command = Command::new(name);
     command.args(arguments);
-    match program::run(command, COMMAND_LIMIT) {
+    match program::run(command, COMMAND_LIMIT, hurry) {
         Ok(ended) if ended.status.success() => Ok(()),
         Ok(ended) => Err(format!("the `failure_command` ended with {}, saying \"{}\"", ended.status, ended.words)),
         Err(error) => Err(format!("failed to run the `failure_command` `{name}`: {error}")),
@@ -159,7 +162,8 @@ mod tests {
         let log = folder.path().join("log");
         let append = format!("echo run >> {}", log.display());
         let settings = format!("kind = 'usb'\non_failure = 'command'\nfailure_command = ['sh', '-c', '{append}']");
-        let mut camera = Rescued::new(Box::new(Told(outcomes.to_vec())), &toml::from_str(&settings).unwrap());
+        let mut camera =
+            Rescued::new(Box::new(Told(outcomes.to_vec())), &toml::from_str(&settings).unwrap(), Hurry::default());
         for _ in outcomes {
             if camera.expose(CapturedAt::EPOCH).is_err() {
                 camera.recover();
@@ -181,7 +185,10 @@ mod tests {
     fn what_does_not_help_says_why() {
         let sentence = |settings: &str| {
             let settings = toml::from_str(&format!("kind = 'usb'\n{settings}")).unwrap();
-            Rescued::new(Box::new(Told(Vec::new())), &settings).help.give().unwrap_err()
+            Rescued::new(Box::new(Told(Vec::new())), &settings, Hurry::default())
+                .help
+                .give(&Hurry::default())
+                .unwrap_err()
         };
         let failing = "on_failure = 'command'\nfailure_command = ['sh', '-c', 'echo not allowed; exit 4']";
         assert!(sentence(failing).contains("exit status: 4, saying \"not allowed\""));

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use tide_photo::CapturedAt;
 
+use super::hurry::Hurry;
 use super::program_photo::{Arguments, PhotoProgram, Scratch};
 use crate::config::{self, Rotation};
 use crate::devices::camera::{Camera, CameraError, Frame, Moment};
@@ -26,12 +27,13 @@ pub struct RpicamCamera {
 
 impl RpicamCamera {
     /// The camera that the settings describe. Nothing is opened before the first shot.
-    pub fn new(settings: &config::Camera, monotonic_us: MonotonicUs) -> Self {
+    pub fn new(settings: &config::Camera, monotonic_us: MonotonicUs, hurry: Hurry) -> Self {
         let program = PhotoProgram {
             path: settings.program.clone().unwrap_or_else(|| PathBuf::from(PROGRAM)),
             limit: settings.limit(),
             to_install: "install rpicam-apps",
             to_check: "check the camera's ribbon cable, and what `rpicam-still --list-cameras` prints".to_owned(),
+            hurry,
         };
         Self { program, settings: settings.clone(), monotonic_us }
     }
@@ -164,7 +166,7 @@ mod tests {
         let begun = AtomicU64::new(*CALL_US.start());
         // The call begins, and ends 3 s later.
         let clock = move || begun.fetch_add(3_000_000, Ordering::Relaxed);
-        RpicamCamera::new(&toml::from_str(&settings).unwrap(), Box::new(clock))
+        RpicamCamera::new(&toml::from_str(&settings).unwrap(), Box::new(clock), Hurry::default())
     }
 
     fn taking(metadata: &str) -> String {
@@ -257,7 +259,8 @@ mod tests {
     #[test]
     fn a_program_that_is_not_installed_is_named() {
         let settings = toml::from_str("kind = 'rpicam'\nprogram = '/no/rpicam-still'").unwrap();
-        let sentence = RpicamCamera::new(&settings, Box::new(|| 0)).expose(now()).unwrap_err().to_string();
+        let sentence =
+            RpicamCamera::new(&settings, Box::new(|| 0), Hurry::default()).expose(now()).unwrap_err().to_string();
         assert!(sentence.contains("`/no/rpicam-still`") && sentence.contains("install rpicam-apps"), "{sentence}");
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use tide_photo::CapturedAt;
 
+use super::hurry::Hurry;
 use super::program_photo::{Arguments, PhotoProgram, Scratch};
 use crate::config::{self, Rotation};
 use crate::devices::camera::{Camera, CameraError, Frame, Moment};
@@ -31,7 +32,7 @@ pub(super) fn device(settings: &config::Camera) -> &str {
 
 impl UsbCamera {
     /// The camera that the settings describe. Nothing is opened before the first shot.
-    pub fn new(settings: &config::Camera) -> Self {
+    pub fn new(settings: &config::Camera, hurry: Hurry) -> Self {
         let program = PhotoProgram {
             path: settings.program.clone().unwrap_or_else(|| PathBuf::from(PROGRAM)),
             limit: settings.limit(),
@@ -40,6 +41,7 @@ impl UsbCamera {
                 "check the camera's plug, and whether {} is there (`device` in [camera])",
                 device(settings)
             ),
+            hurry,
         };
         Self { program, settings: settings.clone() }
     }
@@ -85,7 +87,7 @@ mod tests {
 
     fn camera(stand_in: &StandIn, more: &str) -> UsbCamera {
         let settings = format!("kind = 'usb'\nprogram = '{}'\n{more}", stand_in.path().display());
-        UsbCamera::new(&toml::from_str(&settings).unwrap())
+        UsbCamera::new(&toml::from_str(&settings).unwrap(), Hurry::default())
     }
 
     const TAKING: &str = "cp \"$jpeg\" \"$photo\"";
