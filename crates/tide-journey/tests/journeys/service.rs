@@ -1,6 +1,8 @@
 //! The station as a service: what the service manager hears, what a person at the console reads, how it stops.
 
 use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -14,6 +16,7 @@ pub(crate) fn journeys() -> Vec<Trial> {
     vec![
         journey("the_service_manager_hears_of_start_life_and_end", Need::Nothing, notify),
         journey("a_person_at_the_console_asks_the_station_how_it_is", Need::Nothing, console),
+        journey("a_station_stops_with_its_shot_in_hand_or_without_one_that_hangs", Need::Nothing, stop_in_a_shot),
         journey("the_stations_unit_may_do_no_more_than_it_needs", Need::Program("systemd-analyze"), hardened),
     ]
 }
@@ -44,7 +47,7 @@ fn notify() -> anyhow::Result<()> {
     let asked = Instant::now();
     station.stop()?;
     hear("STOPPING=1")?;
-    ensure!(asked.elapsed() < Duration::from_secs(5), "it stops within 5 s, not {:?}", asked.elapsed());
+    ensure!(asked.elapsed() < TIME_TO_STOP, "it stops within 5 s, not {:?}", asked.elapsed());
     Ok(())
 }
 
@@ -68,10 +71,49 @@ fn console() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What the service manager allows (`TimeoutStopSec` of the unit).
+const TIME_TO_STOP: Duration = Duration::from_secs(5);
+
+fn stop_in_a_shot() -> anyhow::Result<()> {
+    let folder = TempDir::with_prefix("tide-camera-program-")?;
+    let jpeg = folder.path().join("jpeg");
+    image::RgbImage::new(64, 64).save_with_format(&jpeg, image::ImageFormat::Jpeg)?;
+    let server = TestServer::start()?;
+    for (name, takes, photos) in [("quick", "sleep 1", 1), ("hangs", "sleep 1000", 0)] {
+        let begun = folder.path().join(format!("{name}-begun"));
+        let script = format!(
+            "#!/bin/sh\nfor photo; do :; done\ntouch '{}'\n{takes}\ncp '{}' \"$photo\"\n",
+            begun.display(),
+            jpeg.display()
+        );
+        let program = executable(&folder.path().join(name), &script)?;
+        let camera = format!("kind = 'usb'\nlimit_s = 60\nprogram = '{}'", program.display());
+        let mut station = TestStation::new(&server.add_station(name)?)?
+            .with_camera(&camera)?
+            .with("TIDE_INTERVAL_S", "2")
+            .with("TIDE_SERVER_URL", "https://127.0.0.1:1");
+        station.run()?;
+        until("a shot is in hand", || Ok(begun.exists()))?;
+        let asked = Instant::now();
+        station.stop()?;
+        ensure!(asked.elapsed() < TIME_TO_STOP, "{name}: it took {:?}", asked.elapsed());
+        ensure!(station.waiting()? == photos, "{name}: {} photos wait: {}", station.waiting()?, station.log());
+    }
+    Ok(())
+}
+
+/// A program of this script. Another process writes it: a file that this one had open to write could not be run while another
+/// journey forks.
+fn executable(path: &Path, script: &str) -> anyhow::Result<PathBuf> {
+    let write = ["-c", "printf %s \"$2\" > \"$1\" && chmod 700 \"$1\"", "sh"];
+    output(Command::new("sh").args(write).arg(path).arg(script))?;
+    Ok(path.to_owned())
+}
+
 fn hardened() -> anyhow::Result<()> {
     let unit =
         concat!(env!("CARGO_MANIFEST_DIR"), "/../../overlays/station/usr/lib/systemd/system/tide-recorder.service");
-    let mut analyze = std::process::Command::new("systemd-analyze");
+    let mut analyze = Command::new("systemd-analyze");
     analyze.args(["security", "--offline=true", "--no-pager", "--threshold", MAX_EXPOSURE, unit]);
     output(&mut analyze).map(drop)
 }
