@@ -41,6 +41,10 @@ impl fmt::Display for ClockSource {
     }
 }
 
+/// How fast a clock may run wrong that nobody keeps, in parts per million: the kernel's own assumption, by which it lets its bound
+/// grow (`MAXFREQ` in the kernel's include/linux/timex.h, RFC 5905's PHI is 15).
+pub const DRIFT_PPM: u32 = 500;
+
 /// A clock's source and the bound on its error.
 ///
 /// A synchronised clock always has a bound. An unsynchronised one never has: the kernel's own figure stops growing at 16 s

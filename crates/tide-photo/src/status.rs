@@ -27,8 +27,9 @@ pub struct StationStatus {
     pub clock: ClockQuality,
     /// The kernel's id of this boot.
     pub boot_id: String,
-    /// Seconds since the station was switched on.
-    pub uptime_s: u64,
+    /// Microseconds since the station was switched on, at the moment of `at`: with it the server finds the time of photos of this
+    /// boot that came while the clock was not good.
+    pub monotonic_us: u64,
     /// Version of `tide-recorder`.
     pub software: String,
     /// What waits for the server.

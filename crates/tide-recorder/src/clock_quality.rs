@@ -1,14 +1,11 @@
 //! Where the clock has its time from, and how far it may be off: what the kernel says and what the program that sets the clock
 //! reported, put together.
 
+use tide_photo::clock::DRIFT_PPM;
 use tide_photo::clock_report::ClockReport;
 use tide_photo::{ClockQuality, ClockSource};
 
 use crate::config::Position;
-
-/// How fast a clock may run wrong that nobody keeps, in parts per million: the kernel's own assumption, by which it lets its bound
-/// grow (`MAXFREQ` in the kernel's include/linux/timex.h, RFC 5905's PHI is 15).
-const DRIFT_PPM: u64 = 500;
 
 /// How long a report's source counts while somebody keeps the clock, in microseconds: 7 hours. The clock is checked every 6, as
 /// the prototype's timer had it.

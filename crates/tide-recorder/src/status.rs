@@ -40,7 +40,7 @@ impl Reporter {
             at: self.clock.now(),
             clock: self.clock.quality(),
             boot_id: self.clock.boot_id().to_owned(),
-            uptime_s: self.clock.monotonic_us() / 1_000_000,
+            monotonic_us: self.clock.monotonic_us(),
             software: env!("CARGO_PKG_VERSION").to_owned(),
             spool: SpoolStatus {
                 delivered: known.delivered,

@@ -17,7 +17,7 @@ pub(crate) fn journeys() -> Vec<Trial> {
 fn status(station: &str, trouble: &str) -> Value {
     json!({
         "version": 1, "station": station, "at": "2026-05-31T18:00:00Z", "clock": {"source": "gps", "uncertainty_ms": 3},
-        "boot_id": "b", "uptime_s": 90_000, "software": "0.1.0",
+        "boot_id": "b", "monotonic_us": 90_000_000_000_u64, "software": "0.1.0",
         "spool": {"waiting": 12, "in_memory": 0, "parked": 0, "dropped": 0, "incomplete": 0, "delivered": 7,
                   "oldest_at": "2026-05-31T17:00:00Z"},
         "shots": {"taken": 19, "missed": 0}, "camera": {"kind": "usb", "failures_in_a_row": 1, "trouble": trouble},

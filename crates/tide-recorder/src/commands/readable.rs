@@ -5,7 +5,7 @@ use tide_photo::status::{Room, StationStatus};
 
 /// Every line but the first begins with the part that it is about.
 pub(super) fn page(status: &StationStatus) -> String {
-    let uptime = lasting(status.uptime_s);
+    let uptime = lasting(status.monotonic_us / 1_000_000);
     let first = format!("{}, tide-recorder {}, switched on {uptime} ago\n", status.station, status.software);
     lines(status).into_iter().fold(first, |page, (part, text)| format!("{page}  {part:<10} {text}\n"))
 }
@@ -103,7 +103,7 @@ mod tests {
     fn a_person_reads_what_is_wrong_and_since_when() {
         let status: StationStatus = serde_json::from_value(serde_json::json!({
             "version": 1, "station": "pier-3", "at": "2026-05-31T18:00:30Z", "clock": {"source": "gps", "uncertainty_ms": 3},
-            "boot_id": "boot", "uptime_s": 400_000, "software": "0.1.0",
+            "boot_id": "boot", "monotonic_us": 400_000_000_000_u64, "software": "0.1.0",
             "spool": {"waiting": 12, "in_memory": 2, "parked": 0, "oldest_at": "2026-05-31T17:00:00Z", "dropped": 0,
                 "incomplete": 1, "delivered": 9, "delivered_at": "2026-05-31T18:00:40Z", "trouble": "no route to host"},
             "shots": {"taken": 20, "missed": 1, "last_at": "2026-05-31T18:00:00Z"},

@@ -50,6 +50,8 @@ pub enum Origin {
         monotonic_us: u64,
         /// Kind of camera.
         camera: String,
+        /// How far off the camera knew the moment, in milliseconds.
+        moment_ms: Option<u32>,
         /// Set if the time was found later.
         repaired: Option<Repair>,
     },
@@ -289,17 +291,17 @@ async fn held(
 /// The new row's number; `None` if the station's photo of that digest has its row. Imported photos always get one.
 pub(super) async fn insert(connection: &mut SqliteConnection, new: &NewPhoto) -> Result<Option<i64>, CatalogError> {
     let (manifest, client_timestamp) = match &new.origin {
-        Origin::Manifest { sequence, boot_id, monotonic_us, camera, repaired } => {
-            let clock_said = repaired.map(|repair| repair.clock_said.as_micros());
-            (Some((signed(*sequence)?, boot_id, signed(*monotonic_us)?, camera, clock_said)), None)
+        Origin::Manifest { sequence, boot_id, monotonic_us, camera, moment_ms, repaired } => {
+            let found_later = (*moment_ms, repaired.map(|repair| repair.clock_said.as_micros()));
+            (Some((signed(*sequence)?, boot_id, signed(*monotonic_us)?, camera, found_later)), None)
         }
         Origin::OldDoor(old) | Origin::Imported(old) => (None, old.client_timestamp.as_deref()),
     };
     let id = sqlx::query_scalar(
         "insert into photo (station_id, digest, size_bytes, width, height, captured_at, clock_source, uncertainty_ms, \
          received_at, store_key, file_name, sequence, boot_id, monotonic_us, camera, client_timestamp, \
-         is_imported, clock_said) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) \
+         is_imported, clock_said, moment_ms) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) \
          on conflict (station_id, digest) where is_imported = 0 do nothing returning id",
     )
     .bind(new.station.id)
@@ -319,7 +321,8 @@ pub(super) async fn insert(connection: &mut SqliteConnection, new: &NewPhoto) ->
     .bind(manifest.map(|(.., camera, _)| camera))
     .bind(client_timestamp)
     .bind(matches!(new.origin, Origin::Imported(_)))
-    .bind(manifest.and_then(|(.., clock_said)| clock_said))
+    .bind(manifest.and_then(|(.., (_, clock_said))| clock_said))
+    .bind(manifest.and_then(|(.., (moment_ms, _))| moment_ms))
     .fetch_optional(connection)
     .await
     .map_err(|error| if super::is_full(&error) { CatalogError::Full } else { error.into() })?;
@@ -369,6 +372,7 @@ fn origin_in(row: &SqliteRow) -> Result<Origin, CatalogError> {
         boot_id: row.try_get("boot_id")?,
         monotonic_us: unsigned(row.try_get("monotonic_us")?)?,
         camera: row.try_get("camera")?,
+        moment_ms: row.try_get("moment_ms")?,
         repaired: repair_in(row)?,
     })
 }

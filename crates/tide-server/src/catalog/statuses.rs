@@ -3,6 +3,7 @@
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use tide_photo::CapturedAt;
+use tide_photo::clock::DRIFT_PPM;
 use tide_photo::status::StationStatus;
 
 use super::photos::moment;
@@ -56,6 +57,39 @@ impl Catalog {
         Ok(())
     }
 
+    /// Finds the time of photos that came while their station's clock was not good: `status` says what the good clock and the
+    /// clock that is never set show at one moment of the same boot. How many photos have their time now.
+    ///
+    /// The station does the same with photos that still wait in its spool, by the same rule.
+    ///
+    /// # Errors
+    /// If the catalog cannot answer.
+    pub async fn find_times(&self, station: &Station, status: &StationStatus) -> Result<u64, CatalogError> {
+        let Some(uncertainty_ms) = status.clock.uncertainty_ms().filter(|_| !status.boot_id.is_empty()) else {
+            return Ok(0);
+        };
+        // Microseconds times parts per million, in milliseconds, rounded up.
+        let found = sqlx::query(
+            "update photo set clock_said = captured_at, captured_at = $1 - ($2 - monotonic_us), clock_source = $3, \
+             uncertainty_ms = $4 + coalesce(moment_ms, 0) + (($2 - monotonic_us) * $5 + 999999999) / 1000000000 \
+             where station_id = $7 and boot_id = $8 and clock_source = 'unsynchronised' and clock_said is null \
+             and monotonic_us <= $2 and $1 - ($2 - monotonic_us) >= 0 \
+             and $4 + coalesce(moment_ms, 0) + (($2 - monotonic_us) * $5 + 999999999) / 1000000000 <= $6",
+        )
+        .bind(status.at.as_micros())
+        .bind(i64::try_from(status.monotonic_us).map_err(|_| CatalogError::Impossible("time since a boot"))?)
+        .bind(status.clock.source().as_str())
+        .bind(uncertainty_ms)
+        .bind(DRIFT_PPM)
+        .bind(u32::MAX)
+        .bind(station.id)
+        .bind(&status.boot_id)
+        .execute(&self.pool)
+        .await
+        .map_err(|error| if super::is_full(&error) { CatalogError::Full } else { error.into() })?;
+        Ok(found.rows_affected())
+    }
+
     /// Every station with what is known of it, by name.
     ///
     /// # Errors
@@ -90,37 +124,24 @@ fn overview_in(row: &SqliteRow) -> Result<StationOverview, CatalogError> {
     Ok(StationOverview { station, last_photo, heard })
 }
 
+/// A status of nothing, for tests.
+#[cfg(test)]
+pub(super) fn example(station: &Station, monotonic_us: u64) -> StationStatus {
+    let json = serde_json::json!({
+        "version": 1, "station": station.name, "at": "1970-01-01T00:00:05Z", "clock": {"source": "unsynchronised"},
+        "boot_id": "boot", "monotonic_us": monotonic_us, "software": "0.1.0", "spool": tide_photo::status::SpoolStatus::default(),
+        "shots": {"taken": 0, "missed": 0}, "camera": {"kind": "usb", "failures_in_a_row": 0}, "temperature_c": 48.5,
+    });
+    serde_json::from_value(json).unwrap()
+}
+
 #[cfg(test)]
 mod tests {
-    use tide_photo::ClockQuality;
-    use tide_photo::status::{CameraStatus, STATUS_VERSION, ShotStatus, SpoolStatus};
-
     use super::*;
     use crate::secret::Secret;
 
     fn at(second: i64) -> CapturedAt {
         CapturedAt::from_micros(second * 1_000_000).unwrap()
-    }
-
-    fn status(station: &Station, uptime_s: u64) -> StationStatus {
-        StationStatus {
-            version: STATUS_VERSION,
-            station: station.name.clone(),
-            at: at(5),
-            clock: ClockQuality::unsynchronised(),
-            boot_id: "boot".to_owned(),
-            uptime_s,
-            software: "0.1.0".to_owned(),
-            spool: SpoolStatus::default(),
-            shots: ShotStatus::default(),
-            camera: CameraStatus::default(),
-            disk: None,
-            memory: None,
-            temperature_c: Some(48.5),
-            throttling: Vec::new(),
-            gps: None,
-            last_error: None,
-        }
     }
 
     #[tokio::test]
@@ -131,10 +152,10 @@ mod tests {
             catalog.add_station(&name.parse().unwrap(), &Secret::random().hash(), at(0)).await.unwrap().unwrap()
         };
         let (pier, silent) = (add("pier-3").await, add("quay").await);
-        for (uptime_s, second) in [(10, 100), (70, 160)] {
-            catalog.record_status(&pier, &status(&pier, uptime_s), at(second)).await.unwrap();
+        for (monotonic_us, second) in [(10, 100), (70, 160)] {
+            catalog.record_status(&pier, &example(&pier, monotonic_us), at(second)).await.unwrap();
         }
-        let heard = Heard { status: Some(status(&pier, 70)), received_at: at(160), first_received_at: at(100) };
+        let heard = Heard { status: Some(example(&pier, 70)), received_at: at(160), first_received_at: at(100) };
         let overviews = catalog.station_overviews().await.unwrap();
         let expected = [
             StationOverview { station: pier, last_photo: None, heard: Some(heard) },

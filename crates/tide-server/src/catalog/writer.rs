@@ -99,7 +99,7 @@ mod tests {
     use futures_util::future::join_all;
     use tide_photo::jpeg::Dimensions;
     use tide_photo::manifest::Repair;
-    use tide_photo::{ClockQuality, Digest};
+    use tide_photo::{ClockQuality, ClockSource, Digest};
 
     use super::*;
     use crate::catalog::{OldDoor, Origin, PhotoFilter, Station, Turn};
@@ -170,11 +170,62 @@ mod tests {
         let writer = PhotoWriter::start(&catalog);
         for (number, repaired) in [(1, None), (2, Some(Repair { clock_said: moment(7) }))] {
             let (boot_id, camera) = ("boot".to_owned(), "usb".to_owned());
-            let origin = Origin::Manifest { sequence: 5, boot_id, monotonic_us: 6, camera, repaired };
+            let origin =
+                Origin::Manifest { sequence: 5, boot_id, monotonic_us: 6, camera, moment_ms: Some(8), repaired };
             let new = NewPhoto { origin: origin.clone(), ..photo(&station, number, 1) };
             let id = writer.record(new).await.unwrap().id;
             assert_eq!(catalog.photo(id).await.unwrap().unwrap().photo.origin, origin);
         }
+    }
+
+    /// A photo of a boot, taken `seconds` after it by a clock that nobody kept.
+    fn unsure(station: &Station, number: u8, boot_id: &str, seconds: u64) -> NewPhoto {
+        let origin = Origin::Manifest {
+            sequence: number.into(),
+            boot_id: boot_id.to_owned(),
+            monotonic_us: seconds * 1_000_000,
+            camera: "usb".to_owned(),
+            moment_ms: Some(1_500),
+            repaired: None,
+        };
+        NewPhoto { origin, ..photo(station, number, i64::from(number)) }
+    }
+
+    #[tokio::test]
+    async fn a_good_clock_tells_when_earlier_photos_of_its_boot_were_taken() {
+        let (_folder, catalog, station) = catalog().await;
+        let writer = PhotoWriter::start(&catalog);
+        let sure = ClockQuality::synchronised(ClockSource::Rtc, 9).unwrap();
+        let photos = [
+            unsure(&station, 1, "boot", 10),
+            unsure(&station, 2, "another", 10),
+            unsure(&station, 3, "boot", 9_000),
+            NewPhoto { clock: sure, ..unsure(&station, 4, "boot", 20) },
+            photo(&station, 5, 5),
+        ];
+        let mut ids = Vec::new();
+        for photo in photos {
+            ids.push(writer.record(photo).await.unwrap().id);
+        }
+        let mut status = crate::catalog::statuses::example(&station, 3_610_000_000);
+        (status.at, status.clock) = (moment(1_000_000), ClockQuality::synchronised(ClockSource::Gps, 12).unwrap());
+        assert_eq!(catalog.find_times(&station, &status).await.unwrap(), 1, "the others are sure, or of no such boot");
+        assert_eq!(catalog.find_times(&station, &status).await.unwrap(), 0, "once");
+        let found = catalog.photo(ids[0]).await.unwrap().unwrap().photo;
+        assert_eq!(found.captured_at, moment(1_000_000 - 3_600));
+        assert_eq!(
+            found.clock.to_string(),
+            "gps ± 3312 ms",
+            "12 ms, 500 ppm of an hour, and what the camera did not know"
+        );
+        let Origin::Manifest { repaired, .. } = found.origin else { panic!("{:?}", found.origin) };
+        assert_eq!(repaired, Some(Repair { clock_said: moment(1) }));
+        for id in &ids[1..] {
+            assert_ne!(catalog.photo(*id).await.unwrap().unwrap().photo.clock.source(), ClockSource::Gps);
+        }
+        status.clock = ClockQuality::unsynchronised();
+        status.boot_id = "another".to_owned();
+        assert_eq!(catalog.find_times(&station, &status).await.unwrap(), 0, "no clock, no time");
     }
 
     #[tokio::test]

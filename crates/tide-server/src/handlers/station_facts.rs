@@ -46,7 +46,7 @@ pub(super) fn facts(status: &StationStatus, received_at: CapturedAt) -> Vec<Fact
             .temperature_c
             .map(|heat| Fact { is_problem: heat >= HOT_C, ..fact("Temperature", format!("{heat:.0} °C")) }),
         status.gps.as_ref().map(|gps| satellites(gps, status.at)),
-        Some(fact("Running", format!("for {}, version {}", span(status.uptime_s), status.software))),
+        Some(fact("Running", format!("for {}, version {}", span(status.monotonic_us / 1_000_000), status.software))),
     ];
     facts.into_iter().flatten().collect()
 }
@@ -159,7 +159,7 @@ fn readable(bytes: u64) -> String {
 pub(super) fn example(at: CapturedAt) -> StationStatus {
     let status = serde_json::json!({
         "version": 1, "station": "pier-3", "at": at, "clock": {"source": "gps", "uncertainty_ms": 3},
-        "boot_id": "b", "uptime_s": 90_000, "software": "0.1.0",
+        "boot_id": "b", "monotonic_us": 90_000_000_000_u64, "software": "0.1.0",
         "spool": {"waiting": 0, "in_memory": 0, "parked": 0, "dropped": 0, "incomplete": 0, "delivered": 7},
         "shots": {"taken": 7, "missed": 0}, "camera": {"kind": "usb", "failures_in_a_row": 0},
         "disk": {"free_bytes": 12_300_000_000_u64, "total_bytes": 30_000_000_000_u64}, "temperature_c": 48.6,

@@ -22,6 +22,9 @@ const MAX_WORD: usize = 64;
 /// Most sentences about supply and heat; the firmware of a Pi knows eight.
 const MAX_THROTTLING: usize = 16;
 
+/// A hundred years in microseconds. What is reckoned with it stays within 64 bits.
+const LONGEST_BOOT_US: u64 = 100 * 31_557_600 * 1_000_000;
+
 /// That the status has come.
 #[derive(Serialize)]
 pub struct Taken {
@@ -45,6 +48,10 @@ pub async fn status(
     check_station(&status.station, &station)?;
     let received_at = now();
     app.catalog.record_status(&station, &status, received_at).await?;
+    let found = app.catalog.find_times(&station, &status).await?;
+    if found > 0 {
+        tracing::info!(station = %station.name, photos = found, "photos whose time was not known have it now");
+    }
     Ok(Json(Taken { received_at }))
 }
 
@@ -76,6 +83,9 @@ fn check(status: &StationStatus) -> Result<(), ManifestError> {
     let throttling = status.throttling.iter().map(|text| ("throttling", text));
     let limited = words.into_iter().map(|(field, text)| (field, text, MAX_WORD));
     let limited = limited.chain(sentences.chain(throttling).map(|(field, text)| (field, text, MAX_SENTENCE)));
+    if status.monotonic_us > LONGEST_BOOT_US {
+        return Err(wrong("monotonic_us", "no station has been switched on for a hundred years"));
+    }
     for (field, text, limit) in limited {
         if text.chars().count() > limit {
             return Err(wrong(field, format!("a text has at most {limit} characters here")));
@@ -101,7 +111,7 @@ mod tests {
     fn refused_for(change: impl FnOnce(&mut Value)) -> String {
         let mut status = json!({
             "version": 1, "station": "pier-3", "at": "2026-05-31T18:00:00Z", "clock": {"source": "unsynchronised"},
-            "boot_id": "b", "uptime_s": 60, "software": "0.1.0",
+            "boot_id": "b", "monotonic_us": 60_000_000, "software": "0.1.0",
             "spool": {"waiting": 0, "in_memory": 0, "parked": 0, "dropped": 0, "incomplete": 0, "delivered": 0},
             "shots": {"taken": 0, "missed": 0}, "camera": {"kind": "usb", "failures_in_a_row": 0},
         });

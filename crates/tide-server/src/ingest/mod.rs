@@ -107,6 +107,7 @@ impl From<Manifest> for Description {
                 boot_id: manifest.boot_id,
                 monotonic_us: manifest.monotonic_us,
                 camera: manifest.camera,
+                moment_ms: manifest.moment_ms,
                 repaired: manifest.repaired,
             },
         }

@@ -109,6 +109,7 @@ fn photo(station: &Station, number: u32) -> anyhow::Result<NewPhoto> {
             boot_id: "bench".to_owned(),
             monotonic_us: 0,
             camera: "synthetic".to_owned(),
+            moment_ms: None,
             repaired: None,
         },
     })
