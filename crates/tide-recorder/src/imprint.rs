@@ -2,8 +2,8 @@
 //! later and without our server, can tell which station took it, when, and how surely.
 //!
 //! Only segments before the picture change. The picture itself is copied byte for byte: nothing is decoded or compressed anew.
-//! What the camera wrote stays, unless one of our own EXIF tags says it better ([`tags`]); the clock's quality, which EXIF has
-//! no tag for, stands in XMP ([`xmp`]).
+//! What the camera wrote stays, unless one of our own EXIF tags says it better (`tags.rs`); the clock's quality, which EXIF has
+//! no tag for, stands in XMP (`xmp.rs`).
 
 mod segments;
 mod tags;
