@@ -86,13 +86,23 @@ fn run(plan: Plan) -> anyhow::Result<Seen> {
             ledger.cuts += 1;
             disk.cut_power()?;
         }
-        station.run()?;
-        station.until_delivered()?;
-        station.stop()?;
+        deliver(&mut station)?;
     }
     let seen = ledger.compare(&server, &station)?;
     server.stop()?;
     Ok(Seen(format!("{} system calls of a capture; {seen}", steps.len())))
+}
+
+/// Lets the station put its spool right and deliver what is in it.
+fn deliver(station: &mut TestStation) -> anyhow::Result<()> {
+    let said = |station: &TestStation| {
+        ["read the whole spool", " running "].map(|words| station.log().matches(words).count()).into_iter().min()
+    };
+    let before = said(station);
+    station.run()?;
+    until("the station has read its spool", || Ok(said(station) > before))?;
+    station.until_delivered()?;
+    station.stop()
 }
 
 /// The calls that one capture makes from the opening of the spool on.
@@ -102,7 +112,7 @@ fn steps_of_a_capture(station: &TestStation, ledger: &mut Ledger) -> anyhow::Res
         ledger.printed.extend(station.shoot(&[])?.iter().filter_map(|line| digest(line)));
     }
     let trace = tempfile::NamedTempFile::new()?;
-    let mut command = traced(&station.command()?, trace.path(), &[])?;
+    let mut command = traced(&station.command()?, trace.path(), None)?;
     let printed = crate::programs::output(command.arg("shoot"))?;
     ledger.printed.extend(printed.lines().filter_map(digest));
     let text = fs::read_to_string(trace.path())?;
@@ -124,7 +134,7 @@ fn steps_of_a_capture(station: &TestStation, ledger: &mut Ledger) -> anyhow::Res
 
 fn kill_capture(station: &TestStation, step: &Step, ledger: &mut Ledger) -> anyhow::Result<()> {
     let trace = tempfile::NamedTempFile::new()?;
-    let mut command = traced(&station.command()?, trace.path(), &[injection(step)])?;
+    let mut command = traced(&station.command()?, trace.path(), Some(&injection(step)))?;
     let output = command.arg("shoot").output()?;
     ledger.kills += usize::from(!output.status.success());
     ledger.printed.extend(String::from_utf8(output.stdout)?.lines().filter_map(digest));
@@ -134,7 +144,7 @@ fn kill_capture(station: &TestStation, step: &Step, ledger: &mut Ledger) -> anyh
 /// The kill may not come, because no thread makes so many such calls: then it comes once all is delivered.
 fn kill_delivery(station: &TestStation, step: &Step, ledger: &mut Ledger) -> anyhow::Result<()> {
     let trace = tempfile::NamedTempFile::new()?;
-    let mut command = traced(&station.command()?, trace.path(), &[injection(step)])?;
+    let mut command = traced(&station.command()?, trace.path(), Some(&injection(step)))?;
     let mut running = Running::start(command.arg("run").stdout(Stdio::null()).stderr(Stdio::null()))?;
     until("the station is killed, or has delivered", || {
         Ok(running.expect_running().is_err() || station.waiting().is_ok_and(|waiting| waiting == 0))
@@ -151,12 +161,13 @@ fn injection((call, count): &Step) -> String {
     format!("inject={call}:signal=KILL:when={count}")
 }
 
-/// The same program below strace, which ends as it does.
-fn traced(program: &Command, trace: &Path, injections: &[String]) -> anyhow::Result<Command> {
+/// The same program below strace. Once it ends by itself its trace is whole; with an injection it is our own child (`-D`) and hears
+/// our signals.
+fn traced(program: &Command, trace: &Path, injection: Option<&str>) -> anyhow::Result<Command> {
     let mut command = Command::new("strace");
     command.args(["-f", "-qq", "-o"]).arg(trace).args(["-e", &format!("trace={}", CALLS.join(","))]);
-    for injection in injections {
-        command.args(["-e", injection]);
+    if let Some(injection) = injection {
+        command.args(["-D", "-e", injection]);
     }
     command.arg(program.get_program()).env_clear().stdin(Stdio::null());
     for (name, value) in program.get_envs() {
