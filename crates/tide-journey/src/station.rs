@@ -75,6 +75,7 @@ impl TestStation {
             .env("TIDE_DATA_DIR", self.data())
             // No photo on schedule while a journey lasts, unless it asks for it.
             .env("TIDE_INTERVAL_S", "86400")
+            .env("TIDE_UPLOAD_MAX_PHOTOS_PER_S", "100")
             .envs(self.variables.iter().map(|(name, value)| (name, value)));
         Ok(command)
     }

@@ -44,6 +44,8 @@ const SOURCES: Sources = Sources {
         ("TIDE_CERTIFICATE", "server.certificate"),
         ("TIDE_CAMERA", "camera.kind"),
         ("TIDE_CAMERA_FOLDER", "camera.folder"),
+        ("TIDE_CAMERA_PROGRAM", "camera.program"),
+        ("TIDE_UPLOAD_MAX_PHOTOS_PER_S", "upload.max_photos_per_s"),
         ("PHOTO_INTERVAL", "interval_s"),
         ("SERVER_URL", "server.url"),
         ("FLASH_GPIO", "flash.gpio"),

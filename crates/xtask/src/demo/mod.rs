@@ -273,7 +273,9 @@ impl Demo {
         command
             .env("TIDE_CONFIG", self.folder.station_settings())
             .env("TIDE_DATA_DIR", self.folder.station(self.station()))
-            .env("TIDE_INTERVAL_S", LIVE_INTERVAL_S.to_string());
+            .env("TIDE_INTERVAL_S", LIVE_INTERVAL_S.to_string())
+            // Nobody waits for the backlog of a day at a pier's pace.
+            .env("TIDE_UPLOAD_MAX_PHOTOS_PER_S", "100");
         match &self.replay {
             Some(replay) => command.env("TIDE_CAMERA", "replay").env("TIDE_CAMERA_FOLDER", &replay.folder),
             None => command.env("TIDE_CAMERA", "synthetic"),

@@ -45,7 +45,7 @@ fn at_work(server: &TestServer, program: &Path) -> anyhow::Result<()> {
 }
 
 fn with_a_backlog(server: &TestServer, program: &Path, photos: u32) -> anyhow::Result<()> {
-    let mut station = station(server, "backlog", program)?.with("TIDE_UPLOAD_MAX_PHOTOS_PER_S", "1000");
+    let mut station = station(server, "backlog", program)?;
     station.shoot(&["--count", &photos.to_string()])?;
     station.run()?;
     station.until_delivered()?;
