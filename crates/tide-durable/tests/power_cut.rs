@@ -165,7 +165,7 @@ fn every_folder_above_the_root_is_forced_to_the_disk() {
 fn grow_and_publish(disk: &CrashDisk, acknowledged: &mut bool) {
     let durable = Durable::on(Arc::new(disk.clone()), Path::new(ROOT));
     let (growing, place) = (Path::new(ROOT).join("growing/one"), Path::new(ROOT).join("photos/one.jpg"));
-    let mut run = || {
+    let run = || {
         durable.publish(&growing, b"", IfExists::Refuse)?;
         for (piece, before) in [(b"the ", 0), (b"one ", 4), (b"phot", 8)] {
             let (mut draft, length_bytes) = durable.resume(&growing)?;
