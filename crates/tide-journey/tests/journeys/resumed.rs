@@ -216,15 +216,15 @@ fn garbage() -> anyhow::Result<()> {
     })
 }
 
-/// Headers that take the place of good ones.
-type Headers<'a> = &'a [(&'a str, &'a str)];
+/// What is changed of a request in order, status, and word of the refusal.
+type Case<'a> = (&'a [(&'a str, &'a str)], u16, &'a str);
 
 fn disorder() -> anyhow::Result<()> {
     let (server, hand, photo) = server_with_photo()?;
     let (length, good) = (photo.image.len().to_string(), metadata(&photo.manifest));
     let pier_4 = metadata(&photo.manifest.replace("pier-3", "pier-4"));
     let script = metadata(&photo.manifest.replace("\"gps\"", "\"sundial\""));
-    let creations: [(Headers<'_>, u16, &str); 11] = [
+    let creations: [Case; 11] = [
         (&[("authorization", "Bearer tide_unknown")], 401, "no_token"),
         (&[("authorization", "")], 401, "no_token"),
         (&[("tus-resumable", "")], 412, "other_tus_version"),

@@ -33,7 +33,8 @@ pub(super) fn facts(status: &StationStatus, received_at: CapturedAt) -> Vec<Fact
     let facts = [
         (apart_s.abs() > CLOCKS_APART_S).then(|| problem("Its time", clocks_apart(apart_s))),
         status.last_error.as_ref().map(|mishap| {
-            problem("Last error", format!("{} ({}, {})", mishap.what, ago(mishap.at, status.at), mishap.at))
+            let at = mishap.at.format_utc("%Y-%m-%d %H:%M:%S UTC");
+            problem("Last error", format!("{} ({}, {at})", mishap.what, ago(mishap.at, status.at)))
         }),
         Some(waiting(&status.spool, status.at)),
         status.spool.trouble.clone().map(|trouble| problem("Delivery", trouble)),

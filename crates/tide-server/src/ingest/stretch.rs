@@ -67,7 +67,8 @@ impl Checksum {
         }
     }
 
-    fn into_verdict(self) -> bool {
+    /// Whether what has come gives the sum that it must.
+    fn finish(self) -> bool {
         match self {
             Self::Sha1(sum, expected) => sum.finalize().as_slice() == expected,
             Self::Sha256(sum, expected) => sum.finalize().as_slice() == expected,
@@ -132,7 +133,7 @@ impl Stretch {
     /// # Errors
     /// [`IngestError::OtherChecksum`] if they are not those that it says; none of them counts then. Or if the disk refuses.
     pub async fn finish(mut self) -> Result<Arrived, IngestError> {
-        if self.checksum.take().is_some_and(|checksum| !checksum.into_verdict()) {
+        if self.checksum.take().is_some_and(|checksum| !checksum.finish()) {
             return Err(IngestError::OtherChecksum);
         }
         if let Some(mut files) = self.files.take() {

@@ -107,7 +107,7 @@ mod tests {
             let turns = turns.clone();
             tokio::spawn(async move { turns.take("upload").await.is_some() })
         };
-        first.called_off().await;
+        timeout(PATIENCE / 2, first.called_off()).await.expect("the newer request calls the older one off");
         drop(first);
         assert!(next.await.unwrap());
         assert!(turns.lock().is_empty(), "nothing is remembered");
