@@ -88,9 +88,8 @@ struct Ledger {
 fn run(plan: Plan) -> anyhow::Result<Seen> {
     let mut disk = ImageDisk::new()?;
     let mut server = TestServer::start()?;
-    let limits = "\n[disk]\nmin_free_bytes = 0\n";
+    let limits = "\n[disk]\nmin_free_bytes = 0\n[upload]\nmax_photos_per_s = 100\n";
     let mut station = TestStation::new(&format!("{}{limits}", server.add_station("pier-3")?))?.with_data(&disk.data());
-    station = station.with("TIDE_UPLOAD_MAX_PHOTOS_PER_S", "100");
     let mut ledger = Ledger::default();
     let kills = kills(&mut station, &mut ledger)?;
     let chosen = chosen(&kills, plan);

@@ -29,6 +29,9 @@ const CAPTURES_PER_PLACE: u64 = 10;
 const DISK_BYTES: u64 = 4 * 1_024 * 1_024;
 const RESERVE_BYTES: u64 = 2 * 1_024 * 1_024;
 
+/// Settings that deliver without the pauses that a server may want.
+const QUICKLY: &str = "[upload]\nmax_photos_per_s = 100\n";
+
 /// What a picture of the test camera takes with its manifest, about, in bytes.
 const PHOTO_BYTES: u64 = 20 * 1_024;
 
@@ -53,9 +56,9 @@ fn run(plan: Plan) -> anyhow::Result<Seen> {
 fn fill(captures: u32, limit: &str, disk_bytes: u64, may_drop: bool) -> anyhow::Result<String> {
     let (mut server, folder) = (TestServer::start()?, TempDir::with_prefix("tide-disk-")?);
     let disk = Mount::tmpfs(folder.path(), disk_bytes)?;
-    let settings = format!("{}\n[disk]\n{limit}\ndrop_undelivered = {may_drop}\n", server.add_station("pier-3")?);
-    let station = TestStation::new(&settings)?.with_data(&folder.path().join("data"));
-    let mut station = station.with("TIDE_UPLOAD_MAX_PHOTOS_PER_S", "100");
+    let settings =
+        format!("{}\n[disk]\n{limit}\ndrop_undelivered = {may_drop}\n{QUICKLY}", server.add_station("pier-3")?);
+    let mut station = TestStation::new(&settings)?.with_data(&folder.path().join("data"));
     server.stop()?;
     let output = station.command()?.args(["shoot", "--count", &captures.to_string()]).output()?;
     let (printed, told) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
