@@ -10,7 +10,8 @@ use tide_photo::CapturedAt;
 use crate::config::Settings;
 use crate::console;
 use crate::shot::Shot;
-use crate::station::{Station, is_finished};
+use crate::spool::Left;
+use crate::station::{Station, is_finished, is_given_up};
 
 /// Photographs the water on time, and keeps every photo until the server says that it holds it.
 ///
@@ -78,7 +79,7 @@ pub fn status(settings: &Settings, options: &StatusOptions) -> anyhow::Result<()
 /// Takes photos into the spool.
 ///
 /// # Errors
-/// If none could be taken, or the disk fails.
+/// If one could not be taken, or the disk had no room for it; the others are in the spool.
 pub fn shoot(settings: &Settings, options: &Shoot) -> anyhow::Result<()> {
     let mut settings = settings.clone();
     // This program ends soon: what waited in its memory would be lost.
@@ -87,7 +88,7 @@ pub fn shoot(settings: &Settings, options: &Shoot) -> anyhow::Result<()> {
     if settings.disk.max_bytes.is_some() {
         station.read_rest();
     }
-    let mut failed = 0;
+    let (mut failed, mut given_up) = (0, 0);
     for number in 0..options.count {
         let shot = match moment(options, number)? {
             Some(pretended) => station.pretend(pretended),
@@ -99,14 +100,32 @@ pub fn shoot(settings: &Settings, options: &Shoot) -> anyhow::Result<()> {
             // One photo of a replay that is damaged does not hold back the others.
             Err(error) => {
                 eprintln!("tide-recorder: {error:#}");
-                failed += 1;
+                *(if is_given_up(&error) { &mut given_up } else { &mut failed }) += 1;
             }
         }
     }
-    if failed > 0 {
-        bail!("{failed} of {} photos could not be taken", options.count);
+    let left = station.close();
+    match shortfall(options.count, failed, given_up + left.lost, left) {
+        sentence if sentence.is_empty() => Ok(()),
+        sentence => bail!(sentence),
     }
-    Ok(())
+}
+
+/// What became of the photos that are not in the spool; empty if all are.
+fn shortfall(count: u32, failed: usize, given_up: usize, left: Left) -> String {
+    let mut parts = Vec::new();
+    if failed > 0 {
+        parts.push(format!("{failed} of {count} photos could not be taken"));
+    }
+    if given_up > 0 {
+        parts.push(format!(
+            "{given_up} of {count} photos were given up, because the disk takes no more; make room on it, or see [disk]"
+        ));
+    }
+    if left.uncounted > 0 {
+        parts.push(format!("the disk did not take the count of {} photos given up", left.uncounted));
+    }
+    parts.join("; ")
 }
 
 /// The pretended moment of a photo; `None` for now.
@@ -122,4 +141,20 @@ fn moment(options: &Shoot, number: u32) -> anyhow::Result<Option<CapturedAt>> {
 
 fn print(Shot { manifest, .. }: &Shot) {
     println!("{} {} {} bytes, {}", manifest.captured_at, manifest.digest, manifest.size_bytes, manifest.clock);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_is_told_of_every_photo_that_is_not_in_the_spool() {
+        let all_counted = Left { lost: 0, uncounted: 0 };
+        assert_eq!(shortfall(5, 0, 0, all_counted), "");
+        assert_eq!(shortfall(5, 1, 0, all_counted), "1 of 5 photos could not be taken");
+        let said = shortfall(5, 1, 2, Left { lost: 0, uncounted: 2 });
+        for part in ["1 of 5 photos could not be taken", "2 of 5 photos were given up", "the count of 2 photos"] {
+            assert!(said.contains(part), "{said}");
+        }
+    }
 }

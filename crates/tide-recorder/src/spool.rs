@@ -45,7 +45,7 @@ use self::archive::Archive;
 use self::index::{Index, Standing};
 use self::layout::{DONE, IMAGE, Layout, MANIFEST, PARKED};
 use self::memory::Memory;
-pub use self::overflow::{Accepted, GivenUp};
+pub use self::overflow::{Accepted, GivenUp, Left};
 pub use self::reading::Found;
 use self::tallies::{Tallies, Tally, write_number};
 use crate::agenda::Waiting;
@@ -258,13 +258,14 @@ impl Spool {
     }
 
     /// Stops what goes on in the background, and tries for the last time to put on the disk what is in memory. What is left
-    /// there is lost: it is counted as dropped, and returned.
-    pub fn close(&self) -> usize {
+    /// there is lost, and counted as dropped.
+    pub fn close(&self) -> Left {
         self.is_closing.store(true, Ordering::Relaxed);
         self.retry_disk();
         let lost = self.lock().memory.len();
-        self.lock_tallies().dropped.count(&self.durable, lost as u64);
-        lost
+        let mut tallies = self.lock_tallies();
+        tallies.dropped.count(&self.durable, lost as u64);
+        Left { lost, uncounted: tallies.dropped.unsaved() }
     }
 
     /// Makes the manifest `.done`: from then on the photo is not offered. Whether the disk took that.

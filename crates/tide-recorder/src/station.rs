@@ -28,7 +28,7 @@ use crate::schedule::{Opening, Planner};
 use crate::server_link::{ServerLink, StatusPost};
 use crate::service;
 use crate::shot::{self, Shot, Site};
-use crate::spool::{GivenUp, Spool};
+use crate::spool::{GivenUp, Left, Spool};
 use crate::status::Reporter;
 use crate::upkeep::Upkeep;
 use crate::uploader::Uploader;
@@ -137,8 +137,15 @@ impl Station {
         service::stopping();
         beside.abort_all();
         match tokio::task::spawn_blocking(move || spool.close()).await? {
-            0 => tracing::info!("stopped; what was not delivered is in the spool"),
-            lost => tracing::error!(lost, "stopped; photos that waited in memory are lost, and counted as dropped"),
+            Left { lost: 0, uncounted: 0 } => tracing::info!("stopped; what was not delivered is in the spool"),
+            Left { lost, uncounted: 0 } => {
+                tracing::error!(lost, "stopped; photos that waited in memory are lost, and counted as dropped");
+            }
+            Left { lost, uncounted } => tracing::error!(
+                lost,
+                uncounted,
+                "stopped; photos that waited in memory are lost, and the disk does not take the count of those given up"
+            ),
         }
         Ok(())
     }
@@ -173,6 +180,11 @@ impl Station {
         let shot = shot::take(self.camera.as_mut(), &mut self.lighting, self.clock.as_ref(), &self.site, sequence)?;
         self.spool.accept(&shot).context("failed to put a photo into the spool")?;
         Ok(shot)
+    }
+
+    /// Puts on the disk what is in memory, as far as the disk takes it; for who takes no further photo and does not `run`.
+    pub fn close(&self) -> Left {
+        self.spool.close()
     }
 
     /// Reads the whole spool, where its limits need it; `run` does so beside its work.
@@ -287,7 +299,7 @@ impl Station {
 }
 
 /// Whether there was no room for a photo; the camera is not to blame.
-fn is_given_up(error: &anyhow::Error) -> bool {
+pub fn is_given_up(error: &anyhow::Error) -> bool {
     error.downcast_ref::<GivenUp>().is_some()
 }
 

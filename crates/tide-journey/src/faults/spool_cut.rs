@@ -1,17 +1,20 @@
 //! F3: the power goes in the middle of what a station does with its spool.
 //!
-//! strace kills `tide-recorder` before a system call: before each one in turn that `shoot` makes from the opening of its spool on,
-//! and before some that `run` makes when it releases photos. Every other time the disk then loses what the kernel had not yet
-//! written.
+//! strace kills `tide-recorder` before a system call: before each one in turn by which `shoot` changes the disk when it takes a
+//! photo, and before each one by which `run` does when it delivers photos and puts them into the archive. Each kill is made twice:
+//! once the disk then loses what the kernel had not yet written, once only the program is gone. The long form makes them all, the
+//! short form some.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail, ensure};
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
+use rand::seq::SliceRandom;
+use rustix::process::{Pid, Signal, kill_process};
 use tide_photo::Digest;
 
 use super::image_disk::ImageDisk;
@@ -25,149 +28,208 @@ pub(super) const FAULT: Fault = Fault {
     number: "F3",
     name: "spool-cut",
     need: Need::TracedDisk,
-    about: "the station is killed before each system call of capture and release: no photo is lost, cut short or sent twice",
+    about: "the station is killed before each system call of capture and delivery: no photo is lost, cut short or sent twice",
     long_rounds: 400,
-    short_rounds: 6,
+    short_rounds: 8,
     run,
 };
 
 /// What changes a disk, or opens what does. A `?` stands before what only some processors have.
-const CALLS: [&str; 11] = [
+const CALLS: [&str; 16] = [
     "openat",
     "write",
+    "pwrite64",
+    "ftruncate",
     "fsync",
     "fdatasync",
     "?rename",
     "?renameat",
     "renameat2",
+    "?link",
+    "linkat",
     "?mkdir",
     "mkdirat",
     "?unlink",
     "unlinkat",
+    "?rmdir",
 ];
 
-/// What a release does, and how often at most in one thread before the kill.
-const RELEASE_CALLS: [&str; 5] = ["?rename", "renameat2", "fsync", "?unlink", "unlinkat"];
-const RELEASE_COUNT: std::ops::RangeInclusive<usize> = 1..=6;
+/// Photos that one delivery is to deliver.
+const DELIVERED: &str = "2";
 
-/// A system call, and the how manieth of its kind.
+/// A system call, and the how manieth of its kind in its thread.
 type Step = (String, usize);
 
-/// What was printed for photos, and what became of those for which nothing was.
+/// What the station does when it is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Work {
+    Capture,
+    Delivery,
+}
+
+/// A kill: before the how manieth system call of a kind that one thread makes.
+#[derive(Debug, Clone)]
+struct Kill {
+    work: Work,
+    call: String,
+    count: usize,
+    is_power_cut: bool,
+}
+
+/// What was printed for photos, and how often the station was killed.
 #[derive(Default)]
 struct Ledger {
     printed: BTreeSet<String>,
-    kills: usize,
+    begun: usize,
+    kills: BTreeMap<&'static str, usize>,
     cuts: usize,
 }
 
 fn run(plan: Plan) -> anyhow::Result<Seen> {
-    let mut random = StdRng::seed_from_u64(plan.seed);
     let mut disk = ImageDisk::new()?;
     let mut server = TestServer::start()?;
-    let limits = "\n[disk]\nmin_free_bytes = 0\n";
+    let limits = "\n[disk]\nmin_free_bytes = 0\n[upload]\nmax_photos_per_s = 100\n";
     let mut station = TestStation::new(&format!("{}{limits}", server.add_station("pier-3")?))?.with_data(&disk.data());
     let mut ledger = Ledger::default();
-    let steps = steps_of_a_capture(&station, &mut ledger)?;
-    let rounds = plan.rounds as usize;
-    for round in 0..rounds {
-        let is_capture = round % 3 != 2;
-        if is_capture {
-            // All in turn in the long form, some of all in the short one.
-            let step =
-                &steps[if rounds < steps.len() { random.random_range(0..steps.len()) } else { round % steps.len() }];
-            kill_capture(&station, step, &mut ledger)?;
-        } else {
-            ledger.printed.extend(station.shoot(&["--count", "2"])?.iter().filter_map(|line| digest(line)));
-            let call = RELEASE_CALLS[random.random_range(0..RELEASE_CALLS.len())];
-            kill_delivery(&station, &(call.to_owned(), random.random_range(RELEASE_COUNT)), &mut ledger)?;
-        }
-        if random.random_range(0..2) == 0 {
-            ledger.cuts += 1;
-            disk.cut_power()?;
-        }
-        deliver(&mut station)?;
+    let kills = kills(&mut station, &mut ledger)?;
+    let chosen = chosen(&kills, plan);
+    for kill in &chosen {
+        let outcome = survive(kill, &mut disk, &mut station, &mut ledger);
+        outcome.and_then(|()| ledger.compare(&server, &station)).with_context(|| format!("{kill:?}"))?;
     }
     let seen = ledger.compare(&server, &station)?;
     server.stop()?;
-    Ok(Seen(format!("{} system calls of a capture; {seen}", steps.len())))
+    Ok(Seen(format!("{} of {} kills; {seen}", chosen.len(), kills.len())))
 }
 
-/// Lets the station put its spool right and deliver what is in it.
+/// So many of each work in turn, in the order that the seed gives; or all.
+fn chosen(kills: &[Kill], plan: Plan) -> Vec<Kill> {
+    let (mut captures, mut deliveries): (Vec<Kill>, Vec<Kill>) =
+        kills.iter().cloned().partition(|kill| kill.work == Work::Capture);
+    let mut random = StdRng::seed_from_u64(plan.seed);
+    captures.shuffle(&mut random);
+    deliveries.shuffle(&mut random);
+    let mut chosen = Vec::new();
+    while chosen.len() < plan.rounds as usize && !(captures.is_empty() && deliveries.is_empty()) {
+        chosen.extend(captures.pop());
+        chosen.extend(deliveries.pop());
+    }
+    chosen.truncate(plan.rounds as usize);
+    chosen
+}
+
+/// Kills the station at work, and sets it to work again.
+fn survive(kill: &Kill, disk: &mut ImageDisk, station: &mut TestStation, ledger: &mut Ledger) -> anyhow::Result<()> {
+    match kill.work {
+        Work::Capture => kill_capture(station, kill, ledger)?,
+        Work::Delivery => kill_delivery(station, kill, ledger)?,
+    }
+    if kill.is_power_cut {
+        ledger.cuts += 1;
+        disk.cut_power()?;
+    }
+    deliver(station)
+}
+
+/// Lets the station deliver all that waits, undisturbed.
 fn deliver(station: &mut TestStation) -> anyhow::Result<()> {
-    let said = |station: &TestStation| {
-        ["read the whole spool", " running "].map(|words| station.log().matches(words).count()).into_iter().min()
-    };
-    let before = said(station);
+    let is_running = |station: &TestStation| station.log().matches("running").count();
+    let before = is_running(station);
     station.run()?;
-    until("the station has read its spool", || Ok(said(station) > before))?;
+    // Before that a signal ends it, as any program that does not catch it.
+    until("the station runs", || Ok(is_running(station) > before))?;
     station.until_delivered()?;
     station.stop()
 }
 
-/// The calls that one capture makes from the opening of the spool on.
-fn steps_of_a_capture(station: &TestStation, ledger: &mut Ledger) -> anyhow::Result<Vec<Step>> {
+/// Every kill there is, by what an undisturbed capture and an undisturbed delivery did.
+fn kills(station: &mut TestStation, ledger: &mut Ledger) -> anyhow::Result<Vec<Kill>> {
     // The first one makes folders that later ones find.
-    for _ in 0..2 {
-        ledger.printed.extend(station.shoot(&[])?.iter().filter_map(|line| digest(line)));
-    }
+    ledger.shoot(station, "1")?;
+    deliver(station)?;
     let trace = tempfile::NamedTempFile::new()?;
     let mut command = traced(&station.command()?, trace.path(), None)?;
-    let printed = crate::programs::output(command.arg("shoot"))?;
-    ledger.printed.extend(printed.lines().filter_map(digest));
-    let text = fs::read_to_string(trace.path())?;
-    let me = text.split_whitespace().next().context("strace saw nothing")?;
-    let mine = text.lines().filter_map(|line| line.strip_prefix(me)).map(str::trim_start);
-    let (mut steps, mut counts, mut has_begun) = (Vec::new(), std::collections::BTreeMap::<&str, usize>::new(), false);
-    for line in mine {
-        let Some((call, _)) = line.split_once('(') else { continue };
-        let count = counts.entry(call).or_default();
-        *count += 1;
-        has_begun |= line.contains("/spool");
-        if has_begun {
-            steps.push((call.to_owned(), *count));
+    ledger.note(&crate::programs::output(command.arg("shoot"))?);
+    ledger.begun += 1;
+    let captures = steps(&fs::read_to_string(trace.path())?, station);
+    ensure!(captures.len() >= 12, "a capture changes the disk by only {} system calls", captures.len());
+    ledger.shoot(station, DELIVERED)?;
+    let mut command = traced(&station.command()?, trace.path(), None)?;
+    let mut running = Running::start(command.arg("run").stdout(Stdio::null()).stderr(Stdio::null()))?;
+    until("all is delivered", || Ok(station.waiting().is_ok_and(|waiting| waiting == 0)))?;
+    kill_traced(&mut running)?;
+    let deliveries = steps(&fs::read_to_string(trace.path())?, station);
+    ensure!(deliveries.len() >= 12, "a delivery changes the disk by only {} system calls", deliveries.len());
+    deliver(station)?;
+    let of = |work| {
+        move |(call, count): Step| {
+            [false, true].map(|is_power_cut| Kill { work, call: call.clone(), count, is_power_cut })
         }
-    }
-    ensure!(steps.len() >= 20, "a capture makes only {} system calls", steps.len());
-    Ok(steps)
+    };
+    Ok(captures
+        .into_iter()
+        .flat_map(of(Work::Capture))
+        .chain(deliveries.into_iter().flat_map(of(Work::Delivery)))
+        .collect())
 }
 
-fn kill_capture(station: &TestStation, step: &Step, ledger: &mut Ledger) -> anyhow::Result<()> {
+/// The calls by which a station's disk was changed, counted as strace counts them: for each thread, also where they did not
+/// concern that disk.
+fn steps(trace: &str, station: &TestStation) -> BTreeSet<Step> {
+    let (data, mut counts, mut steps) = (station.data().display().to_string(), BTreeMap::new(), BTreeSet::new());
+    for line in trace.lines() {
+        let Some((thread, rest)) = line.split_once(' ') else { continue };
+        let Some((call, arguments)) = rest.trim_start().split_once('(') else { continue };
+        let count: &mut usize = counts.entry((thread, call)).or_default();
+        *count += 1;
+        let only_reads = call == "openat" && !arguments.contains("O_CREAT");
+        if arguments.contains(&data) && !only_reads {
+            steps.insert((call.to_owned(), *count));
+        }
+    }
+    steps
+}
+
+fn kill_capture(station: &TestStation, kill: &Kill, ledger: &mut Ledger) -> anyhow::Result<()> {
     let trace = tempfile::NamedTempFile::new()?;
-    let mut command = traced(&station.command()?, trace.path(), Some(&injection(step)))?;
-    let output = command.arg("shoot").output()?;
-    ledger.kills += usize::from(!output.status.success());
-    ledger.printed.extend(String::from_utf8(output.stdout)?.lines().filter_map(digest));
+    let output = traced(&station.command()?, trace.path(), Some(kill))?.arg("shoot").output()?;
+    ledger.begun += 1;
+    *ledger.kills.entry("captures").or_default() += usize::from(!output.status.success());
+    ledger.note(&String::from_utf8(output.stdout)?);
     Ok(())
 }
 
-/// The kill may not come, because no thread makes so many such calls: then it comes once all is delivered.
-fn kill_delivery(station: &TestStation, step: &Step, ledger: &mut Ledger) -> anyhow::Result<()> {
+/// The kill may not come, because threads share their work otherwise this time: then it comes once all is delivered.
+fn kill_delivery(station: &TestStation, kill: &Kill, ledger: &mut Ledger) -> anyhow::Result<()> {
+    ledger.shoot(station, DELIVERED)?;
     let trace = tempfile::NamedTempFile::new()?;
-    let mut command = traced(&station.command()?, trace.path(), Some(&injection(step)))?;
+    let mut command = traced(&station.command()?, trace.path(), Some(kill))?;
     let mut running = Running::start(command.arg("run").stdout(Stdio::null()).stderr(Stdio::null()))?;
     until("the station is killed, or has delivered", || {
         Ok(running.expect_running().is_err() || station.waiting().is_ok_and(|waiting| waiting == 0))
     })?;
+    *ledger.kills.entry("deliveries").or_default() += usize::from(running.expect_running().is_err());
+    kill_traced(&mut running)
+}
+
+/// Kills the program below strace, which then ends too: a signal to strace itself would not reach it.
+fn kill_traced(running: &mut Running) -> anyhow::Result<()> {
     if running.expect_running().is_ok() {
-        running.signal(rustix::process::Signal::TERM)?;
-        until("the station ends", || Ok(running.expect_running().is_err()))?;
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", running.id()))?;
+        for child in children.split_whitespace().filter_map(|id| Pid::from_raw(id.parse().ok()?)) {
+            // It may have come to its end by now.
+            let _ = kill_process(child, Signal::KILL);
+        }
     }
-    ledger.kills += 1;
-    Ok(())
+    until("the station ends", || Ok(running.expect_running().is_err()))
 }
 
-fn injection((call, count): &Step) -> String {
-    format!("inject={call}:signal=KILL:when={count}")
-}
-
-/// The same program below strace. Once it ends by itself its trace is whole; with an injection it is our own child (`-D`) and hears
-/// our signals.
-fn traced(program: &Command, trace: &Path, injection: Option<&str>) -> anyhow::Result<Command> {
+/// The same program below strace, which ends as it does.
+fn traced(program: &Command, trace: &Path, kill: Option<&Kill>) -> anyhow::Result<Command> {
     let mut command = Command::new("strace");
-    command.args(["-f", "-qq", "-o"]).arg(trace).args(["-e", &format!("trace={}", CALLS.join(","))]);
-    if let Some(injection) = injection {
-        command.args(["-D", "-e", injection]);
+    command.args(["-f", "-y", "-qq", "-s", "0", "-o"]).arg(trace).args(["-e", &format!("trace={}", CALLS.join(","))]);
+    if let Some(Kill { call, count, .. }) = kill {
+        command.args(["-e", &format!("inject={call}:signal=KILL:when={count}")]);
     }
     command.arg(program.get_program()).env_clear().stdin(Stdio::null());
     for (name, value) in program.get_envs() {
@@ -181,6 +243,17 @@ fn digest(line: &str) -> Option<String> {
 }
 
 impl Ledger {
+    fn shoot(&mut self, station: &TestStation, count: &str) -> anyhow::Result<()> {
+        let printed = station.shoot(&["--count", count])?;
+        self.begun += printed.len();
+        printed.iter().for_each(|line| self.note(line));
+        Ok(())
+    }
+
+    fn note(&mut self, printed: &str) {
+        self.printed.extend(printed.lines().filter_map(digest));
+    }
+
     /// Every photo printed is held once, every other one whole or counted, and what was delivered is in the archive.
     fn compare(&self, server: &TestServer, station: &TestStation) -> anyhow::Result<String> {
         let photos = wait_for(async {
@@ -195,7 +268,8 @@ impl Ledger {
         let parked = station.files("parked")?.len();
         ensure!(parked == 0, "{parked} photos were cut short, or refused");
         let (unprinted, incomplete) = (held.len() - self.printed.len(), station.counted("incomplete")?);
-        ensure!(unprinted + usize::try_from(incomplete)? <= self.kills, "more captures than there were");
+        let known = held.len() + usize::try_from(incomplete)?;
+        ensure!(known <= self.begun, "{} photos and {incomplete} incomplete, of {} captures", held.len(), self.begun);
         let archived = archived(station)?;
         ensure!(archived.len() == archived.iter().collect::<BTreeSet<_>>().len(), "a photo is archived twice");
         let missing = held.iter().filter(|digest| !archived.contains(digest)).count();
@@ -204,10 +278,12 @@ impl Ledger {
             let left = station.files(kind)?;
             ensure!(left.is_empty(), "left in the spool: {left:?}");
         }
+        let kills = |of| self.kills.get(of).copied().unwrap_or_default();
         Ok(format!(
-            "{} kills, {} of them with a power cut; {} photos printed, all held once; {unprinted} more were whole, {incomplete} \
-             counted as incomplete; {} archived",
-            self.kills,
+            "{} captures and {} deliveries killed, {} power cuts; {} photos printed, all held once; {unprinted} more were whole, \
+             {incomplete} counted as incomplete; {} archived",
+            kills("captures"),
+            kills("deliveries"),
             self.cuts,
             self.printed.len(),
             archived.len()

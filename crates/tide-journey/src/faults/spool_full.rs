@@ -18,30 +18,32 @@ pub(super) const FAULT: Fault = Fault {
     need: Need::Mounts,
     about: "the spool is full, or its disk read-only: captures go on, and every photo is delivered or counted as dropped",
     long_rounds: 500,
-    short_rounds: 90,
+    short_rounds: 30,
     run,
 };
 
-/// Photos that the quota lets wait, or nearly so.
-const QUOTA: u64 = 50;
+/// Captures for each photo that has room, about.
+const CAPTURES_PER_PLACE: u64 = 10;
 
-/// A disk in memory, and what of it is the system's.
+/// A disk in memory with room enough, and what of one is the system's.
 const DISK_BYTES: u64 = 4 * 1_024 * 1_024;
-const RESERVE_BYTES: u64 = 3 * 1_024 * 1_024;
+const RESERVE_BYTES: u64 = 2 * 1_024 * 1_024;
 
-/// What the spool's own counts take of that: a block for each of the three, and one for the part that replaces it.
-const COUNTS_BYTES: u64 = 4 * 4_096;
+/// Settings that deliver without the pauses that a server may want.
+const QUICKLY: &str = "[upload]\nmax_photos_per_s = 100\n";
 
-/// What a picture of the test camera takes with its manifest, in bytes, or nearly so.
+/// What a picture of the test camera takes with its manifest, about, in bytes.
 const PHOTO_BYTES: u64 = 20 * 1_024;
 
 fn run(plan: Plan) -> anyhow::Result<Seen> {
-    let quota = format!("max_bytes = {}\nmin_free_bytes = 0", QUOTA * PHOTO_BYTES);
+    let room_bytes = (u64::from(plan.rounds) / CAPTURES_PER_PLACE).max(2) * PHOTO_BYTES;
+    let quota = format!("max_bytes = {room_bytes}\nmin_free_bytes = 0");
     let reserve = format!("min_free_bytes = {RESERVE_BYTES}");
     let mut seen = Vec::new();
-    for (name, limit) in [("quota", &quota), ("reserve", &reserve)] {
+    for (name, limit, disk_bytes) in [("quota", &quota, DISK_BYTES), ("reserve", &reserve, RESERVE_BYTES + room_bytes)]
+    {
         for may_drop in [false, true] {
-            let outcome = fill(plan.rounds, limit, may_drop);
+            let outcome = fill(plan.rounds, limit, disk_bytes, may_drop);
             let figures = outcome.with_context(|| format!("{name}, drop_undelivered = {may_drop}"))?;
             seen.push(format!("{name}, drop_undelivered = {may_drop}: {figures}"));
         }
@@ -51,10 +53,11 @@ fn run(plan: Plan) -> anyhow::Result<Seen> {
 }
 
 /// Captures without a server on a small disk; then the server is back.
-fn fill(captures: u32, limit: &str, may_drop: bool) -> anyhow::Result<String> {
+fn fill(captures: u32, limit: &str, disk_bytes: u64, may_drop: bool) -> anyhow::Result<String> {
     let (mut server, folder) = (TestServer::start()?, TempDir::with_prefix("tide-disk-")?);
-    let disk = Mount::tmpfs(folder.path(), DISK_BYTES)?;
-    let settings = format!("{}\n[disk]\n{limit}\ndrop_undelivered = {may_drop}\n", server.add_station("pier-3")?);
+    let disk = Mount::tmpfs(folder.path(), disk_bytes)?;
+    let settings =
+        format!("{}\n[disk]\n{limit}\ndrop_undelivered = {may_drop}\n{QUICKLY}", server.add_station("pier-3")?);
     let mut station = TestStation::new(&settings)?.with_data(&folder.path().join("data"));
     server.stop()?;
     let output = station.command()?.args(["shoot", "--count", &captures.to_string()]).output()?;
@@ -63,15 +66,19 @@ fn fill(captures: u32, limit: &str, may_drop: bool) -> anyhow::Result<String> {
     let given_up = told.lines().filter(|line| line.contains("the photo is given up, and counted")).count();
     ensure!(printed.len() + given_up == captures as usize, "only {} + {given_up} captures: {told}", printed.len());
     let free_bytes = free_bytes(disk.at())?;
-    ensure!(
-        !limit.starts_with("min_free") || free_bytes >= RESERVE_BYTES - COUNTS_BYTES,
-        "{free_bytes} bytes are left to the system"
-    );
+    ensure!(!limit.starts_with("min_free") || free_bytes >= RESERVE_BYTES, "{free_bytes} bytes are left to the system");
     let (waiting, dropped) = (station.waiting()?, station.counted("dropped")?);
     ensure!(waiting as u64 + dropped == u64::from(captures), "{waiting} wait and {dropped} are counted as dropped");
-    ensure!(dropped > 0 && (given_up == 0) == may_drop, "{dropped} dropped, {given_up} of them when taken");
+    ensure!(output.status.success() == (given_up == 0), "it ended with {}: {told}", output.status);
+    let summary = format!("{given_up} of {captures} photos were given up");
+    ensure!(given_up == 0 || told.contains(&summary), "it does not say `{summary}`: {told}");
+    ensure!(
+        waiting > 0 && dropped > 0 && (given_up == 0) == may_drop,
+        "{dropped} dropped, {given_up} of them when taken"
+    );
     server.restart()?;
     station.run()?;
+    expect_status(&station, dropped)?;
     station.until_delivered()?;
     station.stop()?;
     let kept = if may_drop { &printed[printed.len() - waiting..] } else { &printed[..] };
@@ -118,6 +125,17 @@ fn take_no_writes() -> anyhow::Result<String> {
     station.stop()?;
     ensure!(held(&server)?.len() == photos);
     Ok(format!("{photos} photos, {} of them from memory, all delivered", photos - on_disk))
+}
+
+/// What a person at the console is told.
+fn expect_status(station: &TestStation, dropped: u64) -> anyhow::Result<()> {
+    until("the recorder says how it is", || {
+        let output = station.command()?.args(["status", "--json"]).output()?;
+        let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let told = status["spool"]["dropped"].as_u64();
+        ensure!(told.is_none_or(|told| told == dropped), "the status says {told:?} dropped, not {dropped}");
+        Ok(told.is_some())
+    })
 }
 
 fn held(server: &TestServer) -> anyhow::Result<BTreeSet<String>> {

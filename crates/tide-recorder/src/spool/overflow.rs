@@ -26,6 +26,15 @@ pub struct GivenUp {
     why: String,
 }
 
+/// What a spool could not put on the disk before its program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Left {
+    /// Photos that waited in memory: they are lost.
+    pub lost: usize,
+    /// Photos, these among them, that were given up and whose count is lost too.
+    pub uncounted: u64,
+}
+
 impl Spool {
     /// Takes a photo in. When this returns `OnDisk`, it survives a power cut.
     ///

@@ -55,6 +55,11 @@ impl Tally {
         self.save(durable);
     }
 
+    /// How much of the count the disk has not taken.
+    pub(super) fn unsaved(&self) -> u64 {
+        self.total - self.saved
+    }
+
     /// Puts on the disk what is not there yet, if the disk takes it.
     pub(super) fn save(&mut self, durable: &Durable) {
         if self.saved < self.total && write_number(durable, &self.file, self.total).is_ok() {

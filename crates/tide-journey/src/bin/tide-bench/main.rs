@@ -30,6 +30,9 @@ struct Arguments {
     /// Photos in the largest catalog.
     #[arg(long, default_value_t = 1_000_000)]
     rows: u32,
+    /// Photos that wait in the spool of the station whose start is measured; each takes 8 KiB of disk.
+    #[arg(long, default_value_t = 500_000)]
+    waiting: u32,
     /// Folder on the disk to measure; the system's temporary folder by default.
     #[arg(long)]
     disk: Option<PathBuf>,
@@ -46,7 +49,7 @@ enum What {
     Thumbnails,
     /// The gallery and the list at 100, 10,000 and 1,000,000 photos.
     Pages,
-    /// A station that takes and delivers photos of 200 KB, and one that waits.
+    /// A station that takes and delivers photos of 200 KB, one that waits, and one that starts while 500,000 photos wait.
     Station,
 }
 
@@ -80,7 +83,7 @@ fn main() -> anyhow::Result<()> {
         pages::measure(&runtime, arguments.rows, &mut kept)?;
     }
     if is_wanted(What::Station) {
-        station::measure(arguments.photos / 10)?;
+        station::measure(arguments.photos / 10, arguments.waiting)?;
     }
     Ok(())
 }

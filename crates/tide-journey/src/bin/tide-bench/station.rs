@@ -3,12 +3,12 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use tempfile::TempDir;
 use tide_journey::upload::jpeg;
-use tide_journey::{TestServer, TestStation};
+use tide_journey::{TestServer, TestStation, Upload};
 
 use crate::mib;
 
@@ -19,13 +19,14 @@ const PHOTO_BYTES: usize = 200_000;
 const WATCHED: Duration = Duration::from_secs(60);
 
 /// Prints what a station takes for each photo, at most, and at rest.
-pub(crate) fn measure(backlog: u32) -> anyhow::Result<()> {
+pub(crate) fn measure(backlog: u32, waiting: u32) -> anyhow::Result<()> {
     println!("\nStation; photos of 200 KB, the capture program's own time aside");
     let folder = TempDir::with_prefix("tide-bench-")?;
     let program = stand_in(folder.path())?;
     let server = TestServer::start()?;
     at_work(&server, &program)?;
     with_a_backlog(&server, &program, backlog)?;
+    with_many_waiting(&server, waiting)?;
     at_rest(&server, &program)
 }
 
@@ -45,7 +46,8 @@ fn at_work(server: &TestServer, program: &Path) -> anyhow::Result<()> {
 }
 
 fn with_a_backlog(server: &TestServer, program: &Path, photos: u32) -> anyhow::Result<()> {
-    let mut station = station(server, "backlog", program)?;
+    let settings = format!("{}\n[upload]\nmax_photos_per_s = 100\n", server.add_station("backlog")?);
+    let mut station = with_camera(TestStation::new(&settings)?, program);
     station.shoot(&["--count", &photos.to_string()])?;
     station.run()?;
     station.until_delivered()?;
@@ -56,6 +58,71 @@ fn with_a_backlog(server: &TestServer, program: &Path, photos: u32) -> anyhow::R
         mib(running.peak_memory_kib()?)
     );
     station.stop()
+}
+
+/// Photos in a folder of the spool.
+const FOLDER_PHOTOS: u32 = 1_000;
+
+/// Bytes of a photo that only waits: with its manifest it takes two blocks of the disk.
+const TINY_BYTES: usize = 200;
+
+/// How long the start of a station may take until its spool is read to the end.
+const LONGEST_START: Duration = Duration::from_secs(600);
+
+/// How soon a station must be ready, whatever waits.
+const LONGEST_UNTIL_READY: Duration = Duration::from_secs(2);
+
+/// A station that starts while very many photos wait; nobody answers where it looks for its server.
+fn with_many_waiting(server: &TestServer, count: u32) -> anyhow::Result<()> {
+    let settings = server.add_station("waiting")?.replace(&format!(":{}", server.port()), ":9");
+    let mut station = TestStation::new(&settings)?.with("TIDE_INTERVAL_S", "1");
+    make_waiting(&station.data().join("spool"), count)?;
+    let began = Instant::now();
+    station.run()?;
+    let ready = since_logged(&station, began, "running")?;
+    let first = since_logged(&station, began, "took a photo")?;
+    let whole = since_logged(&station, began, "read the whole spool")?;
+    println!(
+        "a start while {count} photos wait: ready after {:.2} s, the first photo after {:.2} s (one is due each second), the \
+         whole spool read after {:.1} s, peak {:.1} MiB",
+        ready.as_secs_f64(),
+        first.as_secs_f64(),
+        whole.as_secs_f64(),
+        mib(station.running()?.peak_memory_kib()?)
+    );
+    ensure!(ready < LONGEST_UNTIL_READY, "a start must not depend on what waits");
+    let log = station.log();
+    let said = log.lines().find(|line| line.contains("read the whole spool")).unwrap_or_default();
+    // Photos that were taken meanwhile wait too.
+    let waiting = said.split("found.waiting=").nth(1).and_then(|rest| rest.split(' ').next()?.parse::<u32>().ok());
+    ensure!(waiting.is_some_and(|waiting| waiting >= count), "not all photos are seen: {said}");
+    station.stop()
+}
+
+/// Makes the files of photos that wait, as a spool does.
+fn make_waiting(spool: &Path, count: u32) -> anyhow::Result<()> {
+    for number in 0..count {
+        let folder = spool.join(format!("{:07}", number / FOLDER_PHOTOS));
+        if number % FOLDER_PHOTOS == 0 {
+            fs::create_dir_all(&folder)?;
+        }
+        let photo = Upload::made_up("waiting", number, TINY_BYTES)?;
+        fs::write(folder.join(format!("{number:010}.jpg")), &photo.image)?;
+        fs::write(folder.join(format!("{number:010}.json")), &photo.manifest)?;
+        if (number + 1) % 100_000 == 0 {
+            println!("  {} of {count} photos made", number + 1);
+        }
+    }
+    Ok(())
+}
+
+/// The time from `began` until the station's log says this.
+fn since_logged(station: &TestStation, began: Instant, what: &str) -> anyhow::Result<Duration> {
+    while !station.log().contains(what) {
+        ensure!(began.elapsed() < LONGEST_START, "waited in vain for `{what}`: {}", station.log());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(began.elapsed())
 }
 
 fn at_rest(server: &TestServer, program: &Path) -> anyhow::Result<()> {
@@ -74,8 +141,11 @@ fn at_rest(server: &TestServer, program: &Path) -> anyhow::Result<()> {
 }
 
 fn station(server: &TestServer, name: &str, program: &Path) -> anyhow::Result<TestStation> {
-    let station = TestStation::new(&server.add_station(name)?)?;
-    Ok(station.with("TIDE_CAMERA", "usb").with("TIDE_CAMERA_PROGRAM", program.display().to_string()))
+    Ok(with_camera(TestStation::new(&server.add_station(name)?)?, program))
+}
+
+fn with_camera(station: TestStation, program: &Path) -> TestStation {
+    station.with("TIDE_CAMERA", "usb").with("TIDE_CAMERA_PROGRAM", program.display().to_string())
 }
 
 /// A program that is called as fswebcam is, and gives a photo of its own each time: a number in its first comment differs.
