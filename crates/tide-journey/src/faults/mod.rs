@@ -9,6 +9,7 @@ mod kill_loop;
 mod lost_answers;
 mod power_cut;
 mod rotation;
+mod server_away;
 
 use std::fmt;
 
@@ -51,10 +52,11 @@ impl fmt::Display for Seen {
 }
 
 /// All of them.
-pub const FAULTS: [Fault; 6] = [
+pub const FAULTS: [Fault; 7] = [
     kill_loop::FAULT,
     power_cut::FAULT,
     disk_full::FAULT,
+    server_away::FAULT,
     lost_answers::FAULT,
     hostile_uploads::FAULT,
     rotation::FAULT,
