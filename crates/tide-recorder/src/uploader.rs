@@ -48,7 +48,7 @@ struct Course {
     /// When the way was last closed to all photos, or rather when the wait after that was over.
     up_since: Instant,
     was_closed: bool,
-    /// What the last failures, in a row, were about: the way, or something beyond it.
+    /// Whether the last failure was of the way itself, and not of something beyond it.
     fails_on_the_way: bool,
 }
 
@@ -153,13 +153,13 @@ impl Course {
     /// Draws the lesson from an offer; after a failure, says how long to wait. `chance` lies between 0 and 1. While a wait is
     /// on, further failures tell nothing new, unless the server asks for something.
     fn learn(&mut self, sequence: u64, outcome: Outcome, is_waiting: bool, chance: f64) -> Option<Wait> {
-        let is_closed = matches!(outcome, Outcome::NoConnection | Outcome::ConnectionLost | Outcome::NotAllowed);
-        // A server that answers again is new trouble at most: the long waits were for a way that was closed.
+        let is_closed = matches!(outcome, Outcome::NoConnection | Outcome::NotAllowed);
+        // A server that is there again is new trouble at most: the long waits were for a way that was closed.
         if self.fails_on_the_way && !is_closed {
             self.backoff.succeeded();
         }
         self.fails_on_the_way = is_closed;
-        self.was_closed |= is_closed;
+        self.was_closed |= is_closed || outcome == Outcome::ConnectionLost;
         let asked_for = match outcome {
             Outcome::Done => {
                 self.agenda.delivered(sequence);
