@@ -63,7 +63,7 @@ fn run(plan: Plan) -> anyhow::Result<Seen> {
         control.came_in_one_second
     );
     let found = in_virtual_time(simulate(plan.rounds, plan.seed, true))?;
-    found.judge()?;
+    found.judge().with_context(|| found.to_string())?;
     Ok(Seen(format!("{found}; without chance {} stations come back in one second", control.came_in_one_second)))
 }
 
