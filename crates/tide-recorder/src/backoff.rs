@@ -9,18 +9,19 @@ const LONGEST: Duration = Duration::from_secs(300);
 /// What is added, at most, to the time for which the server asked: it asks all stations for the same.
 const SPREAD: f64 = 0.25;
 
-/// Failures in a row.
+/// Failures in a row. One after which the server says when to come back counts half: the server is there, and many stations share
+/// it, so that a few such answers in a row are nothing but chance.
 #[derive(Debug, Default)]
 pub struct Backoff {
-    failures: u32,
+    half_failures: u32,
 }
 
 impl Backoff {
     /// The wait after one more failure. `chance` lies between 0 and 1; what the server asked for is honoured up to the longest
     /// wait, and never cut short.
     pub fn after_failure(&mut self, chance: f64, asked_for: Option<Duration>) -> Duration {
-        let doubled = FIRST.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX)).min(LONGEST);
-        self.failures = self.failures.saturating_add(1).min(31);
+        let doubled = FIRST.saturating_mul(1_u32.checked_shl(self.half_failures / 2).unwrap_or(u32::MAX)).min(LONGEST);
+        self.half_failures = self.half_failures.saturating_add(if asked_for.is_some() { 1 } else { 2 }).min(62);
         // At least half, so that a wait is never nothing.
         let wait = doubled.mul_f64(0.5 + 0.5 * chance.clamp(0.0, 1.0));
         wait.max(asked_for.unwrap_or_default().mul_f64(1.0 + SPREAD * chance.clamp(0.0, 1.0))).min(LONGEST)
@@ -28,7 +29,7 @@ impl Backoff {
 
     /// An upload went through.
     pub fn succeeded(&mut self) {
-        self.failures = 0;
+        self.half_failures = 0;
     }
 }
 
@@ -49,9 +50,17 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_asks_for_little_again_and_again_gets_more_in_the_end() {
+        let mut backoff = Backoff::default();
+        let waits: Vec<u64> =
+            (0..19).map(|_| backoff.after_failure(0.0, Some(Duration::from_secs(5))).as_secs()).collect();
+        assert_eq!(waits, [5, 5, 5, 5, 5, 5, 5, 5, 8, 8, 16, 16, 32, 32, 64, 64, 128, 128, 150]);
+    }
+
+    #[test]
     fn chance_takes_away_up_to_half() {
         assert_eq!(Backoff::default().after_failure(0.0, None), Duration::from_millis(500));
-        assert_eq!(Backoff { failures: 20 }.after_failure(0.5, None), Duration::from_secs(225));
+        assert_eq!(Backoff { half_failures: 40 }.after_failure(0.5, None), Duration::from_secs(225));
     }
 
     #[test]

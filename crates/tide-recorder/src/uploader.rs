@@ -28,6 +28,7 @@ const YOUTH: Duration = Duration::from_secs(60);
 pub struct Uploader<L> {
     carrier: Carrier<L>,
     course: Course,
+    chance: Box<dyn FnMut() -> f64 + Send>,
 }
 
 /// Carries one photo at a time, as many times at once as it is asked to.
@@ -47,6 +48,8 @@ struct Course {
     /// When the way was last closed to all photos, or rather when the wait after that was over.
     up_since: Instant,
     was_closed: bool,
+    /// Whether the last failure was of the way itself, and not of something beyond it.
+    fails_on_the_way: bool,
 }
 
 /// How an offer went.
@@ -87,19 +90,30 @@ impl<L: Link> Uploader<L> {
     pub fn new(spool: Arc<Spool>, link: L, vitals: Arc<Vitals>, settings: &Upload) -> Self {
         let (agenda, backoff) = (Agenda::new(settings.parallel), Backoff::default());
         let pace = Pace::new(settings.max_photos_per_s);
-        let course = Course { agenda, backoff, pace, up_since: Instant::now(), was_closed: false };
-        Self { carrier: Carrier { spool, vitals, link, told: Mutex::default() }, course }
+        let course =
+            Course { agenda, backoff, pace, up_since: Instant::now(), was_closed: false, fails_on_the_way: false };
+        Self {
+            carrier: Carrier { spool, vitals, link, told: Mutex::default() },
+            course,
+            chance: Box::new(rand::random),
+        }
+    }
+
+    /// The same with other numbers between 0 and 1 than those of the system's chance, for tests of what chance is good for.
+    #[must_use]
+    pub fn with_chance(self, chance: impl FnMut() -> f64 + Send + 'static) -> Self {
+        Self { chance: Box::new(chance), ..self }
     }
 
     /// Never returns; to be dropped when the recorder stops. A photo whose offer is cut off stays in the spool.
     pub async fn run(self) {
-        let Self { carrier, mut course } = self;
+        let Self { carrier, mut course, mut chance } = self;
         let mut under_way = FuturesUnordered::new();
         let mut pause: Waiting<'_> = None;
         loop {
             tokio::select! {
                 Some((sequence, outcome)) = under_way.next() => {
-                    let wait = course.learn(sequence, outcome, pause.is_some(), rand::random());
+                    let wait = course.learn(sequence, outcome, pause.is_some(), chance());
                     pause = wait.map(|wait| carrier.pause(wait)).or(pause);
                 }
                 () = over(&mut pause) => {
@@ -139,7 +153,13 @@ impl Course {
     /// Draws the lesson from an offer; after a failure, says how long to wait. `chance` lies between 0 and 1. While a wait is
     /// on, further failures tell nothing new, unless the server asks for something.
     fn learn(&mut self, sequence: u64, outcome: Outcome, is_waiting: bool, chance: f64) -> Option<Wait> {
-        self.was_closed |= matches!(outcome, Outcome::NoConnection | Outcome::ConnectionLost | Outcome::NotAllowed);
+        let is_closed = matches!(outcome, Outcome::NoConnection | Outcome::NotAllowed);
+        // A server that is there again is new trouble at most: the long waits were for a way that was closed.
+        if self.fails_on_the_way && !is_closed {
+            self.backoff.succeeded();
+        }
+        self.fails_on_the_way = is_closed;
+        self.was_closed |= is_closed || outcome == Outcome::ConnectionLost;
         let asked_for = match outcome {
             Outcome::Done => {
                 self.agenda.delivered(sequence);

@@ -1,6 +1,8 @@
 //! A link that breaks: passes connections on to a server, and cuts one after a given number of bytes in either direction.
 
+use std::collections::VecDeque;
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -35,12 +37,13 @@ pub(super) struct Traffic {
 pub(super) struct CuttingProxy {
     port: u16,
     state: Arc<Mutex<State>>,
+    sent_to_server: Arc<AtomicU64>,
     listening: JoinHandle<()>,
 }
 
 #[derive(Default)]
 struct State {
-    next: Option<Cut>,
+    next: VecDeque<Cut>,
     cuts_to_server: u32,
     cuts_to_client: u32,
     last_whole: Traffic,
@@ -52,8 +55,9 @@ impl CuttingProxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
         let state = Arc::<Mutex<State>>::default();
-        let listening = tokio::spawn(listen(listener, server_port, Arc::clone(&state)));
-        Ok(Self { port, state, listening })
+        let sent_to_server = Arc::<AtomicU64>::default();
+        let listening = tokio::spawn(listen(listener, server_port, Arc::clone(&state), Arc::clone(&sent_to_server)));
+        Ok(Self { port, state, sent_to_server, listening })
     }
 
     pub(super) fn port(&self) -> u16 {
@@ -62,7 +66,17 @@ impl CuttingProxy {
 
     /// The next connection breaks there, and no other.
     pub(super) fn cut_next(&self, cut: Cut) {
-        lock(&self.state).next = Some(cut);
+        lock(&self.state).next = [cut].into();
+    }
+
+    /// The following connections break, each at one of these places.
+    pub(super) fn cut_following(&self, cuts: impl IntoIterator<Item = Cut>) {
+        lock(&self.state).next.extend(cuts);
+    }
+
+    /// Bytes passed on to the server so far, over all connections.
+    pub(super) fn sent_to_server(&self) -> u64 {
+        self.sent_to_server.load(Ordering::Relaxed)
     }
 
     /// Cuts made so far, to the server and to the client.
@@ -95,30 +109,36 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn listen(listener: TcpListener, server_port: u16, state: Arc<Mutex<State>>) {
+async fn listen(listener: TcpListener, server_port: u16, state: Arc<Mutex<State>>, sent: Arc<AtomicU64>) {
     while let Ok((client, _)) = listener.accept().await {
-        let cut = lock(&state).next.take();
-        let state = Arc::clone(&state);
+        let cut = lock(&state).next.pop_front();
+        let (state, sent) = (Arc::clone(&state), Arc::clone(&sent));
         tokio::spawn(async move {
             // Without a server the client sees a connection that ends at once.
             if let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, server_port)).await {
-                let _ = pass(client, server, cut, &state).await;
+                let _ = pass(client, server, cut, &state, &sent).await;
             }
         });
     }
 }
 
 /// Passes one connection on; both halves break together.
-async fn pass(client: TcpStream, server: TcpStream, cut: Option<Cut>, state: &Mutex<State>) -> anyhow::Result<()> {
+async fn pass(
+    client: TcpStream,
+    server: TcpStream,
+    cut: Option<Cut>,
+    state: &Mutex<State>,
+    sent: &AtomicU64,
+) -> anyhow::Result<()> {
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let limit = |direction| cut.filter(|cut| cut.direction == direction).map_or(u64::MAX, |cut| cut.after_bytes);
-    let mut carried = Traffic::default();
+    let (mut carried, uncounted) = (Traffic::default(), AtomicU64::default());
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let ends = tokio::try_join!(
-        copy(from_client, to_server, limit(Direction::ToServer), &mut carried.to_server),
-        copy(from_server, to_client, limit(Direction::ToClient), &mut carried.to_client),
+        copy(from_client, to_server, limit(Direction::ToServer), &mut carried.to_server, sent),
+        copy(from_server, to_client, limit(Direction::ToClient), &mut carried.to_client, &uncounted),
     );
     let mut state = lock(state);
     match (ends, cut) {
@@ -142,6 +162,7 @@ async fn copy(
     mut to: impl AsyncWrite + Unpin,
     limit: u64,
     passed: &mut u64,
+    total: &AtomicU64,
 ) -> Result<(), Broken> {
     let mut piece = vec![0; 16 * 1_024];
     loop {
@@ -153,6 +174,7 @@ async fn copy(
         let through = piece.get(..length.min(left)).unwrap_or_default();
         to.write_all(through).await.map_err(|_| Broken::ByAnEnd)?;
         *passed += through.len() as u64;
+        total.fetch_add(through.len() as u64, Ordering::Relaxed);
         if *passed >= limit {
             return Err(Broken::Cut);
         }

@@ -1,5 +1,7 @@
 //! F7: the link breaks at any byte, so that answers are lost and photos come again.
 
+mod stations;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -63,18 +65,20 @@ fn run(plan: Plan) -> anyhow::Result<Seen> {
         }
         try_join_all(senders).await?.into_iter().collect::<anyhow::Result<Vec<_>>>()
     })?;
-    let photos: usize = tallies.iter().map(|tally| tally.held.len()).sum();
+    let stations = stations::cut_off(&server, plan.rounds, plan.seed)?;
+    let all: Vec<&Tally> = tallies.iter().chain(&stations.tallies).collect();
+    let photos: usize = all.iter().map(|tally| tally.held.len()).sum();
     server.stop()?;
     server.restart()?;
     server.expect_clean(photos as u64)?;
-    wait_for(compare(&server, &tallies))?;
+    wait_for(compare(&server, &all))?;
 
     let sum = |count: fn(&Tally) -> u32| tallies.iter().map(count).sum::<u32>();
     Ok(Seen(format!(
         "{} cuts ({} to the server, {} to the client), {} answers lost after the photo was stored, {} offers put off \
          while another was under way; {photos} photos, one row each; {} repeats had the same number; {} times other bytes \
          under the same digest were refused with 409; {} photos came {AT_ONCE} times at once; {} seconds shared by all \
-         stations and both doors",
+         stations and both doors; {}",
         sum(|tally| tally.cuts.0) + sum(|tally| tally.cuts.1),
         sum(|tally| tally.cuts.0),
         sum(|tally| tally.cuts.1),
@@ -84,6 +88,7 @@ fn run(plan: Plan) -> anyhow::Result<Seen> {
         sum(|tally| tally.other_bytes),
         sum(|tally| tally.at_once),
         tallies.iter().map(|tally| tally.held.len()).min().unwrap_or_default(),
+        stations.text,
     )))
 }
 
@@ -334,7 +339,7 @@ impl Sender {
 }
 
 /// Every photo for which a client has the server's word is in the list once, under its number, and nothing else is.
-async fn compare(server: &TestServer, tallies: &[Tally]) -> anyhow::Result<()> {
+async fn compare(server: &TestServer, tallies: &[&Tally]) -> anyhow::Result<()> {
     let mut listed: BTreeMap<(String, String), Vec<i64>> = BTreeMap::new();
     for photo in server.log_in().await?.photos().await? {
         let [station, digest] = ["station", "digest"].map(|field| photo[field].as_str().unwrap_or_default().to_owned());

@@ -79,8 +79,11 @@ impl Files {
 }
 
 /// What the server shows, and the word with which a station must say why it refuses it.
-const DISTRUSTED: [(&str, &str); 3] =
-    [("expired", "expired"), ("for another name", "not valid for name"), ("of an unknown authority", "UnknownIssuer")];
+const DISTRUSTED: [(&str, &str); 3] = [
+    ("expired", "certificate has expired on"),
+    ("for another name", "is for another address"),
+    ("of an unknown authority", "is not the one that this station trusts"),
+];
 
 impl Site {
     fn new() -> anyhow::Result<Self> {

@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use self::memory_disk::MemoryDisk;
-use self::model::{ModelLink, Server};
+use self::model::{Chance, ModelLink, Server};
 use super::{Fault, Plan, Seen};
 use crate::needs::Need;
 
@@ -63,7 +63,7 @@ fn run(plan: Plan) -> anyhow::Result<Seen> {
         control.came_in_one_second
     );
     let found = in_virtual_time(simulate(plan.rounds, plan.seed, true))?;
-    found.judge()?;
+    found.judge().with_context(|| found.to_string())?;
     Ok(Seen(format!("{found}; without chance {} stations come back in one second", control.came_in_one_second)))
 }
 
@@ -98,7 +98,9 @@ async fn simulate(rounds: u32, seed: u64, has_chance: bool) -> anyhow::Result<Fi
     let taken = Taken::default();
     let mut stations = Vec::new();
     for number in 0..STATIONS {
-        stations.push(Station::start(number, &server, &taken, has_chance)?);
+        let chance = || Chance::seeded(seed.wrapping_mul(1_000).wrapping_add(number as u64));
+        let chance = if has_chance { chance() } else { Chance::None };
+        stations.push(Station::start(number, &server, &taken, chance)?);
     }
     sleep(back_after).await;
     let queued: Vec<usize> = stations.iter().map(|station| station.spool.len()).collect();
@@ -131,15 +133,16 @@ struct Station {
 }
 
 impl Station {
-    fn start(number: usize, server: &Arc<Server>, taken: &Taken, has_chance: bool) -> anyhow::Result<Self> {
+    fn start(number: usize, server: &Arc<Server>, taken: &Taken, chance: Chance) -> anyhow::Result<Self> {
         let root = Path::new("/data");
         let disk = MemoryDisk::with_folder(root);
         let limits = Disk { min_free_bytes: 0, archive_max_bytes: Some(0), ..Disk::default() };
         let (spool, _) = Spool::open_within(Durable::on(Arc::new(disk.clone()), root), limits)?;
         let spool = Arc::new(spool);
         let name: StationName = format!("pier-{number}").parse().context("a station's name")?;
-        let link = ModelLink { server: Arc::clone(server), has_chance };
+        let link = ModelLink { server: Arc::clone(server), chance: chance.clone() };
         let uploader = Uploader::new(Arc::clone(&spool), link, Arc::default(), &Upload::default());
+        let uploader = uploader.with_chance(move || chance.draw());
         let taking = tokio::spawn(take_photos(name, Arc::clone(&spool), Arc::clone(server), Arc::clone(taken)));
         Ok(Self { spool, disk, taking, uploading: tokio::spawn(uploader.run()) })
     }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// Longest time between two offers that a busy server makes a station keep. Short enough that a new photo, which waits for at most
 /// two others, is not late.
-const LONGEST_GAP: Duration = Duration::from_secs(8);
+const LONGEST_GAP: Duration = Duration::from_secs(5);
 
 /// What a delivery makes of the time between two offers. Small steps, so that many stations together find the pace of a server
 /// without being refused often: at balance, one offer in twenty or so.

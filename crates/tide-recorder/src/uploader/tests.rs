@@ -269,6 +269,18 @@ async fn a_server_that_asks_for_a_wait_gets_it_although_the_way_opens() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_is_back_with_other_trouble_is_asked_again_soon() {
+    let (link, _) = SlowLink::new(|_| HOUR, HOUR);
+    let mut course = Uploader::new(spool(memory(), []), link, Arc::default(), &Upload::default()).course;
+    let mut fail = |outcome| course.learn(1, outcome, false, 0.0).unwrap().time.as_secs();
+    assert_eq!((0..20).map(|_| fail(Outcome::NoConnection)).last(), Some(150));
+    assert_eq!(fail(Outcome::NotNow { after: Some(Duration::from_secs(5)) }), 5);
+    assert_eq!((0..20).map(|_| fail(Outcome::NoConnection)).last(), Some(150));
+    assert_eq!(fail(Outcome::ConnectionLost), 0, "half a second");
+    assert_eq!((0..20).map(|_| fail(Outcome::ConnectionLost)).last(), Some(150), "as long as nothing goes through");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_token_that_is_refused_keeps_every_photo_and_the_newest_first() {
     let spool = spool(memory(), 1..=5);
     let offered = upload(&spool, HOUR, |_| Answer::Distrusted).await;

@@ -116,11 +116,33 @@ impl Server {
     }
 }
 
+/// One station's numbers between 0 and 1.
+#[derive(Clone)]
+pub(super) enum Chance {
+    Seeded(Arc<Mutex<StdRng>>),
+    /// Always the same, so that all stations do everything in the same moment: what the test must be able to see.
+    None,
+}
+
+impl Chance {
+    /// Numbers decided by a seed.
+    pub(super) fn seeded(seed: u64) -> Self {
+        Self::Seeded(Arc::new(Mutex::new(StdRng::seed_from_u64(seed))))
+    }
+
+    /// The next number.
+    pub(super) fn draw(&self) -> f64 {
+        match self {
+            Self::Seeded(random) => random.lock().unwrap_or_else(PoisonError::into_inner).random(),
+            Self::None => 0.5,
+        }
+    }
+}
+
 /// One station's link.
 pub(super) struct ModelLink {
     pub(super) server: Arc<Server>,
-    /// Without it, all stations come back in the same moment: what the test must be able to see.
-    pub(super) has_chance: bool,
+    pub(super) chance: Chance,
 }
 
 impl Link for ModelLink {
@@ -144,7 +166,7 @@ impl Link for ModelLink {
     }
 
     async fn returned(&self) {
-        until_returned(self, || if self.has_chance { rand::random() } else { 0.5 }).await;
+        until_returned(self, || self.chance.draw()).await;
     }
 }
 
