@@ -47,8 +47,12 @@ pub(super) struct Begun(VecDeque<(Digest, Mark)>);
 enum Mark {
     /// It was cut off in a request that cannot be resumed.
     CutOff,
-    /// It has an upload of this path on the server.
-    At(String),
+    /// It has an upload on the server.
+    At {
+        path: String,
+        /// The manifest that the upload was created with: the server keeps that one.
+        manifest: Digest,
+    },
 }
 
 impl Begun {
@@ -131,10 +135,13 @@ impl ServerLink {
         Ok(if is_gone(answer.status) { Step::Gone } else { Step::End(answer.judge()) })
     }
 
-    /// The upload that was begun, or a new one; `Gone` if the server knows no uploads.
+    /// The upload that was begun, or a new one; `Gone` if the server knows no uploads. One that was begun before the manifest was
+    /// amended is left to expire.
     async fn stand(&self, photo: &Photo) -> Result<Step<Standing>, Failure> {
         let begun = self.begun().mark(&photo.manifest.digest).cloned();
-        if let Some(Mark::At(path)) = begun {
+        if let Some(Mark::At { path, manifest }) = begun
+            && manifest == Digest::of(&photo.manifest.to_json())
+        {
             match self.ask_for_offset(photo, path).await? {
                 Step::Gone => self.begun().forget(&photo.manifest.digest),
                 step => return Ok(step),
@@ -157,11 +164,11 @@ impl ServerLink {
     }
 
     async fn create(&self, photo: &Photo) -> Result<Step<Standing>, Failure> {
-        let manifest = STANDARD.encode(photo.manifest.to_json());
+        let manifest = photo.manifest.to_json();
         let request = self
             .tus(Method::POST, wire::UPLOADS_PATH)
             .header(LENGTH, photo.jpeg.len())
-            .header(METADATA, format!("{MANIFEST_METADATA} {manifest}"));
+            .header(METADATA, format!("{MANIFEST_METADATA} {}", STANDARD.encode(&manifest)));
         let answer = brief(request).await?;
         // Before it has been created nothing is gone: the server does not know how.
         if is_gone(answer.status) || answer.status == StatusCode::METHOD_NOT_ALLOWED {
@@ -171,7 +178,8 @@ impl ServerLink {
         let Some(path) = path.and_then(|location| self.path_on_server(location)) else {
             return Ok(Step::End(answer.judge()));
         };
-        self.begun().remember(photo.manifest.digest, Mark::At(path.clone()));
+        let mark = Mark::At { path: path.clone(), manifest: Digest::of(&manifest) };
+        self.begun().remember(photo.manifest.digest, mark);
         Ok(Step::On(Standing { path, offset_bytes: 0 }))
     }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use tide_photo::Digest;
+use tide_photo::{ClockQuality, ClockSource, Digest};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -31,6 +31,8 @@ struct FakeServer {
     /// Number and bytes of the upload, if there is one.
     upload: Option<(u32, Vec<u8>)>,
     created: u32,
+    /// What the upload was created with.
+    manifest: Option<Manifest>,
     held: Option<Vec<u8>>,
     /// Method and path of each request.
     asked: Vec<String>,
@@ -65,7 +67,7 @@ impl FakeServer {
             }
             "POST" if self.knows_tus => {
                 let metadata = request.header("upload-metadata").unwrap().strip_prefix("manifest ").unwrap();
-                Manifest::from_json(&STANDARD.decode(metadata).unwrap()).unwrap();
+                self.manifest = Some(Manifest::from_json(&STANDARD.decode(metadata).unwrap()).unwrap());
                 self.created += 1;
                 self.upload = Some((self.created, Vec::new()));
                 let address = format!("location: https://elsewhere.example{}/{}\r\n", wire::UPLOADS_PATH, self.created);
@@ -260,6 +262,16 @@ async fn an_upload_that_the_server_has_forgotten_is_created_anew() {
     bench.server.lock().unwrap().upload = None;
     bench.expect_held().await;
     assert_eq!(bench.asked(), "GET POST PATCH GET HEAD POST PATCH GET");
+}
+
+#[tokio::test]
+async fn an_upload_with_a_manifest_that_was_amended_since_is_created_anew() {
+    let mut bench = Bench::new(LARGE, true, &[("PATCH", Mishap::CutAfter(500_000))]).await;
+    bench.expect_cut_off().await;
+    bench.shot.manifest.clock = ClockQuality::synchronised(ClockSource::Ntp, 7).unwrap();
+    bench.expect_held().await;
+    assert_eq!(bench.asked(), "GET POST PATCH GET POST PATCH GET");
+    assert_eq!(bench.server.lock().unwrap().manifest.as_ref(), Some(&bench.shot.manifest));
 }
 
 #[tokio::test]
