@@ -130,8 +130,12 @@ fn killed() -> anyhow::Result<()> {
     })
 }
 
-/// As if the server had been killed between the last byte and the row.
+/// As if the server had been killed between the last byte and the row: before the photo got its place in the store, and after.
 fn last_byte() -> anyhow::Result<()> {
+    [false, true].into_iter().try_for_each(last_byte_before_a_crash)
+}
+
+fn last_byte_before_a_crash(is_in_place: bool) -> anyhow::Result<()> {
     let (mut server, hand, photo) = server_with_photo()?;
     wait_for(async {
         let address = hand.create(&photo).await?;
@@ -140,6 +144,11 @@ fn last_byte() -> anyhow::Result<()> {
         let name = unfinished(&server)?.into_iter().find(|name| name.ends_with(".bytes")).context("an upload")?;
         let file = server.data().join("photos/.unfinished").join(name);
         fs::File::options().append(true).open(&file)?.write_all(&photo.image[200_000..])?;
+        if is_in_place {
+            let day = server.data().join("photos/pier-3/2026/05/31");
+            fs::create_dir_all(&day)?;
+            fs::rename(&file, day.join(format!("000001.000Z_{}.jpg", photo.digest.short())))?;
+        }
         server.restart()?;
         until("the photo is held", || Ok(unfinished(&server)?.is_empty()))?;
         ensure!(hand.head(&address).await?.offset() == Some(photo.image.len()));

@@ -4,14 +4,18 @@ use anyhow::ensure;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use tide_journey::TestServer;
+use tide_journey::hand::{Hand, jpeg, manifest};
 use tide_journey::needs::{Need, journey};
 use tide_journey::tus::{TusAnswer, TusHand};
-use tide_photo::wire;
+use tide_photo::{Digest, wire};
 
 use crate::wait_for;
 
 pub(crate) fn journeys() -> Vec<Trial> {
-    vec![journey("operators_see_how_every_station_is", Need::Nothing, seen)]
+    vec![
+        journey("operators_see_how_every_station_is", Need::Nothing, seen),
+        journey("a_time_that_was_found_later_is_told_with_what_the_clock_had_said", Need::Nothing, repaired),
+    ]
 }
 
 fn status(station: &str, trouble: &str) -> Value {
@@ -62,6 +66,24 @@ fn seen() -> anyhow::Result<()> {
         ensure!(gallery.contains("href=\"/stations\""), "{gallery}");
         let answer = server.client()?.get(format!("{}/stations", server.url())).send().await?;
         ensure!(answer.status() == 401, "{answer:?}");
+        Ok(())
+    })
+}
+
+fn repaired() -> anyhow::Result<()> {
+    let server = TestServer::start()?;
+    let hand = Hand::new(&server, &server.add_station_token("pier-3")?)?;
+    let jpeg = jpeg()?;
+    let mut photo = manifest("pier-3", &jpeg);
+    photo["repaired"] = json!({"clock_said": "2000-01-01T00:01:40Z"});
+    wait_for(async {
+        let answer = hand.put(&Digest::of(&jpeg).to_string(), photo.to_string(), jpeg).await?;
+        ensure!(answer.status == 201, "{answer:?}");
+        let login = server.log_in().await?;
+        let listed = login.photos().await?;
+        ensure!(listed[0]["clock_said"] == "2000-01-01T00:01:40.000Z", "{listed:?}");
+        let page = login.get(&format!("/photo/{}", answer.body["id"])).await?.text().await?;
+        ensure!(page.contains("Found later") && page.contains("2000-01-01T00:01:40.000Z"), "{page}");
         Ok(())
     })
 }

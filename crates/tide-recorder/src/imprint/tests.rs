@@ -206,13 +206,3 @@ fn a_photos_unique_id_is_its_own() {
     assert_ne!(id(1, "one"), id(2, "one"));
     assert_ne!(id(1, "one"), id(1, "another"));
 }
-
-#[test]
-#[ignore = "a measurement: cargo test --release -p tide-recorder -- --ignored --nocapture cost_of_an_imprint"]
-fn cost_of_an_imprint() {
-    let jpeg = SyntheticCamera::new(1_280, 720).expose("2026-05-31T12:00:00Z".parse().unwrap()).unwrap().jpeg;
-    let station = pier();
-    let began = std::time::Instant::now();
-    let written: usize = (0..200).map(|_| write(&jpeg, &imprint(&station)).unwrap().len()).sum();
-    println!("{} bytes: {:?} each, {} bytes more", jpeg.len(), began.elapsed() / 200, written / 200 - jpeg.len());
-}
