@@ -123,7 +123,9 @@ fn the_oldest_of_all_folders_goes_although_a_start_reads_the_newest() {
     accept(&spool, &shot(2_006, "photo")).unwrap();
     assert_eq!(standing(&spool, Standing::Waiting), [2_005, 2_006], "the others are not known yet");
     accept(&spool, &shot(2_007, "photo")).unwrap();
-    assert_eq!(standing(&spool, Standing::Waiting), [2_006, 2_007]);
+    let again = spool_within(&disk, dropping(2));
+    again.read_rest();
+    assert_eq!((standing(&again, Standing::Waiting), again.status().dropped), (vec![2_006, 2_007], 3));
 }
 
 /// Photos are dropped for new ones. Stops at the cut.
