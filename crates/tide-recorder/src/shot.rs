@@ -54,7 +54,9 @@ pub fn take(
 ) -> Result<Shot, CameraError> {
     let light = lighting.shine(clock.now());
     // Read once the light has settled: what it took is no part of the exposure, and no part of its uncertainty.
-    let (before, quality, monotonic_us) = (clock.now(), clock.quality(), clock.monotonic_us());
+    // The quality first: should the clock be set between the two, the photo must not have the time before with the quality after.
+    let quality = clock.quality();
+    let (before, monotonic_us) = (clock.now(), clock.monotonic_us());
     let exposed = camera.expose(before);
     let took_us = clock.monotonic_us().saturating_sub(monotonic_us);
     let with_flash = light.is_on();

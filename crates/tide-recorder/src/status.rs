@@ -34,13 +34,16 @@ impl Reporter {
     /// The station at this moment.
     pub fn status(&self) -> StationStatus {
         let known = self.vitals.known();
+        // The quality first, then both clocks side by side: the server finds the time of earlier photos by them.
+        let clock = self.clock.quality();
+        let (at, monotonic_us) = (self.clock.now(), self.clock.monotonic_us());
         StationStatus {
             version: STATUS_VERSION,
             station: self.station.clone(),
-            at: self.clock.now(),
-            clock: self.clock.quality(),
+            at,
+            clock,
             boot_id: self.clock.boot_id().to_owned(),
-            monotonic_us: self.clock.monotonic_us(),
+            monotonic_us,
             software: env!("CARGO_PKG_VERSION").to_owned(),
             spool: SpoolStatus {
                 delivered: known.delivered,
