@@ -15,7 +15,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tide-settings", &[]),
     ("tide-recorder", &["tide-photo", "tide-durable", "tide-settings"]),
     ("tide-server", &["tide-photo", "tide-durable", "tide-settings"]),
-    ("tide-journey", &["tide-photo", "tide-durable", "tide-settings", "tide-recorder", "tide-server"]),
+    ("tide-timesync", &["tide-photo", "tide-durable", "tide-settings"]),
+    (
+        "tide-journey",
+        &["tide-photo", "tide-durable", "tide-settings", "tide-recorder", "tide-server", "tide-timesync"],
+    ),
     ("xtask", &[]),
 ];
 

@@ -1,0 +1,3 @@
+//! `tide-timesync`: see `tide-timesync --help`.
+
+fn main() {}
