@@ -1,0 +1,241 @@
+//! Puts together what a receiver says of one moment in several messages.
+
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use super::framer::Frame;
+use super::sentence::{self, Kind, State, TimeOfDay};
+use super::{Fix, Heard, Origin, ubx};
+
+/// GPS time less UTC, in seconds, since 2017-01-01 (IERS Bulletin C 52), until the receiver says otherwise.
+const LEAP_SECONDS: i8 = 18;
+
+/// Gathers messages into fixes, one for each moment: as soon as the receiver has said all that it says of one.
+#[derive(Debug)]
+pub struct Epochs {
+    sentences: Sentences,
+    packets: Packets,
+    /// The fix given last, so that none is given twice.
+    last: Option<(i64, bool)>,
+}
+
+impl Default for Epochs {
+    fn default() -> Self {
+        let packets = Packets { moment: None, last_of_epoch: None, last: None, leap_seconds: LEAP_SECONDS };
+        Self { sentences: Sentences::default(), packets, last: None }
+    }
+}
+
+impl Epochs {
+    /// Takes one message. Gives the fixes that it completes.
+    pub fn take(&mut self, frame: Frame<'_>, heard: Option<Heard>) -> Vec<Fix> {
+        let fixes = match frame {
+            Frame::Sentence(text) => {
+                let telling = sentence::parse(text);
+                // A receiver of both languages is followed by its packets; its sentences then wait for their own cycle.
+                let knows_cycle = self.packets.last.is_some();
+                let take = |telling| self.sentences.take(&telling, heard, text.len(), knows_cycle);
+                telling.and_then(take).into_iter().collect()
+            }
+            Frame::Packet { kind, payload } => self.packets.take(kind, payload, heard),
+        };
+        self.fresh(fixes)
+    }
+
+    /// A moment may be told twice, by packets and sentences, or with what came behind its end. Once is enough, but a fix is more
+    /// than none.
+    fn fresh(&mut self, mut fixes: Vec<Fix>) -> Vec<Fix> {
+        fixes.retain(|fix| {
+            let this = (fix.rounded_ms(), fix.mode >= 2);
+            let is_fresh = self.last.is_none_or(|(ms, was_fix)| ms != this.0 || (this.1 && !was_fix));
+            if is_fresh {
+                self.last = Some(this);
+            }
+            is_fresh
+        });
+        fixes
+    }
+}
+
+/// What sentences have told.
+#[derive(Debug, Default)]
+struct Sentences {
+    moment: Option<SentenceMoment>,
+    /// The last full date, and the time of day that it came with.
+    dated: Option<(Date, TimeOfDay)>,
+    /// Carried from moment to moment: GSA comes before the first time of a cycle as often as after it.
+    mode: u8,
+    /// Which sentences have ended a moment. Until there is one, any may.
+    enders: Vec<Kind>,
+    /// Which sentence with a time came last.
+    last: Option<Kind>,
+}
+
+#[derive(Debug)]
+struct SentenceMoment {
+    time: TimeOfDay,
+    estimated: bool,
+    satellites: Option<u8>,
+    position: Option<(f64, f64)>,
+    altitude_m: Option<f64>,
+    heard: Option<Heard>,
+    wire_bytes: usize,
+}
+
+impl Sentences {
+    fn take(
+        &mut self,
+        telling: &sentence::Telling,
+        heard: Option<Heard>,
+        wire_bytes: usize,
+        knows_cycle: bool,
+    ) -> Option<Fix> {
+        if telling.lost {
+            (self.dated, self.enders) = (None, Vec::new());
+        }
+        let is_new = telling.time.is_some_and(|time| self.moment.as_ref().is_none_or(|moment| moment.time != time));
+        if let Some(time) = telling.time.filter(|_| is_new) {
+            self.enders.extend(self.last.filter(|last| !self.enders.contains(last)));
+            self.moment = Some(SentenceMoment::new(time, heard, wire_bytes));
+        }
+        self.mode = match telling.state {
+            None => self.mode,
+            Some(State::Void) => 0,
+            Some(State::Some) => self.mode.max(2),
+            Some(State::Dimensions(dimensions)) => dimensions,
+        };
+        let moment = self.moment.as_mut()?;
+        moment.add(telling);
+        if let Some(date) = telling.date {
+            self.dated = Some((date, moment.time));
+        }
+        if telling.time.is_some() {
+            self.last = Some(telling.kind);
+        }
+        let any_may_end = self.enders.is_empty() && !knows_cycle;
+        let is_whole = any_may_end || self.last.is_some_and(|last| self.enders.contains(&last));
+        if is_whole { self.fix() } else { None }
+    }
+
+    fn fix(&mut self) -> Option<Fix> {
+        let moment = self.moment.as_ref()?;
+        // Only RMC and ZDA have a date, and not every moment has one of them: the day goes on at midnight.
+        let (date, at) = self.dated?;
+        let is_next_day = at.hour() >= 12 + moment.time.hour();
+        let date = if is_next_day { date.tomorrow().ok()? } else { date };
+        self.dated = Some((date, moment.time));
+        moment.fix(date, self.mode)
+    }
+}
+
+impl SentenceMoment {
+    fn new(time: TimeOfDay, heard: Option<Heard>, wire_bytes: usize) -> Self {
+        let (estimated, satellites, position, altitude_m) = (false, None, None, None);
+        Self { time, estimated, satellites, position, altitude_m, heard, wire_bytes }
+    }
+
+    fn add(&mut self, telling: &sentence::Telling) {
+        self.estimated |= telling.estimated;
+        self.satellites = telling.satellites.or(self.satellites);
+        self.position = telling.position.or(self.position);
+        self.altitude_m = telling.altitude_m.or(self.altitude_m);
+    }
+
+    fn fix(&self, date: Date, mode: u8) -> Option<Fix> {
+        let civil = DateTime::from_parts(date, self.time.clock_time()?);
+        let time = civil.to_zoned(TimeZone::UTC).ok()?.timestamp();
+        let leap_second = self.time.is_leap_second();
+        let time = time.checked_add(SignedDuration::from_secs(leap_second.into())).ok()?;
+        Some(Fix {
+            estimated: self.estimated,
+            leap_second,
+            satellites: self.satellites,
+            latitude: self.position.map(|position| position.0),
+            longitude: self.position.map(|position| position.1),
+            altitude_m: self.altitude_m,
+            heard: self.heard,
+            wire_bytes: self.wire_bytes,
+            ..Fix::new(Origin::Nmea, time, mode)
+        })
+    }
+}
+
+/// What packets have told.
+#[derive(Debug)]
+struct Packets {
+    moment: Option<PacketMoment>,
+    /// Which packet ends an epoch, as the one before has shown.
+    last_of_epoch: Option<(u8, u8)>,
+    /// Which packet came last.
+    last: Option<(u8, u8)>,
+    leap_seconds: i8,
+}
+
+#[derive(Debug)]
+struct PacketMoment {
+    epoch_ms: u32,
+    time: Option<Timestamp>,
+    fix: Fix,
+}
+
+/// Within one epoch packets differ by less, in milliseconds (gpsd's measurement; the fastest receivers make 40 epochs a second).
+const SAME_EPOCH_MS: u32 = 10;
+
+impl Packets {
+    fn take(&mut self, kind: (u8, u8), payload: &[u8], heard: Option<Heard>) -> Vec<Fix> {
+        let telling = ubx::parse(kind, payload, self.leap_seconds);
+        self.leap_seconds = telling.as_ref().and_then(|telling| telling.leap_seconds).unwrap_or(self.leap_seconds);
+        let new = |epoch_ms| PacketMoment::new(epoch_ms, heard, payload.len());
+        if let Some(telling) = telling.as_ref().filter(|telling| telling.alone) {
+            return new(telling.epoch_ms).with(telling).fix().into_iter().collect();
+        }
+        let Some(epoch_ms) = ubx::epoch_ms(kind, payload) else {
+            // Between two epochs a receiver tells how its hardware is.
+            let moment = self.moment.as_ref().filter(|_| ubx::is_between_epochs(kind));
+            return moment.and_then(PacketMoment::fix).into_iter().collect();
+        };
+        if self.moment.as_ref().is_none_or(|moment| moment.epoch_ms.abs_diff(epoch_ms) > SAME_EPOCH_MS) {
+            // What the epoch before was without its last packet, or the first one in hand, may be half of one: it is let go.
+            self.last_of_epoch = self.last;
+            self.moment = Some(new(epoch_ms));
+        }
+        self.last = Some(kind);
+        let Some(moment) = &mut self.moment else { return Vec::new() };
+        if let Some(telling) = &telling {
+            moment.add(telling);
+        }
+        let is_whole = self.last_of_epoch == Some(kind) || telling.is_some_and(|telling| telling.whole);
+        if is_whole { moment.fix().into_iter().collect() } else { Vec::new() }
+    }
+}
+
+impl PacketMoment {
+    fn new(epoch_ms: u32, heard: Option<Heard>, wire_bytes: usize) -> Self {
+        let fix = Fix { heard, wire_bytes, ..Fix::new(Origin::Ubx, Timestamp::UNIX_EPOCH, 0) };
+        Self { epoch_ms, time: None, fix }
+    }
+
+    fn with(mut self, telling: &ubx::Telling) -> Self {
+        self.add(telling);
+        self
+    }
+
+    fn add(&mut self, telling: &ubx::Telling) {
+        self.time = telling.time.or(self.time);
+        let fix = &mut self.fix;
+        fix.mode = telling.mode.unwrap_or(fix.mode);
+        fix.estimated |= telling.estimated;
+        fix.leap_second |= telling.leap_second;
+        fix.satellites = telling.satellites.or(fix.satellites);
+        fix.accuracy_us = telling.accuracy_ns.map(|ns| u64::from(ns.div_ceil(1_000))).or(fix.accuracy_us);
+        fix.leap_seconds = telling.leap_seconds.or(fix.leap_seconds);
+        fix.latitude = telling.position.map(|position| position.0).or(fix.latitude);
+        fix.longitude = telling.position.map(|position| position.1).or(fix.longitude);
+        fix.altitude_m = telling.altitude_m.or(fix.altitude_m);
+    }
+
+    fn fix(&self) -> Option<Fix> {
+        Some(Fix { time: self.time?, ..self.fix.clone() })
+    }
+}

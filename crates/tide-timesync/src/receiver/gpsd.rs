@@ -1,0 +1,1 @@
+//! gpsd's JSON.
