@@ -3,4 +3,5 @@
 pub mod rtc;
 pub mod rtc_file;
 pub mod rtc_i2c;
+#[cfg(target_os = "linux")]
 pub mod rtc_kernel;

@@ -1,20 +1,27 @@
 //! An RTC chip straight on the I2C bus, where no driver of the kernel holds it.
 
 use std::io;
+#[cfg(target_os = "linux")]
 use std::path::Path;
 use std::sync::Arc;
 
 use i2cdev::core::I2CDevice;
+#[cfg(target_os = "linux")]
 use i2cdev::linux::LinuxI2CDevice;
 use tide_photo::CapturedAt;
 
-use super::rtc::{MachineTimer, Rtc, RtcError, Timer};
+#[cfg(target_os = "linux")]
+use super::rtc::MachineTimer;
+use super::rtc::{Rtc, RtcError, Timer};
 use crate::rtc::RtcReading;
 use crate::rtc::chip::{Chip, Shown};
 use crate::rtc::second::wait_for_tick;
 
 /// How often a burst is read again whose seconds changed meanwhile. Ours: once is enough for a clock that ticks once a second.
 const BURSTS: usize = 3;
+
+/// What Linux says of an address that is not acknowledged, with some buses' drivers; the others say ENXIO.
+const EREMOTEIO: i32 = 121;
 
 /// A chip and the way to it.
 pub struct I2cRtc<D> {
@@ -24,6 +31,7 @@ pub struct I2cRtc<D> {
     timer: Arc<dyn Timer>,
 }
 
+#[cfg(target_os = "linux")]
 impl I2cRtc<LinuxI2CDevice> {
     /// The chip at `address` on a bus such as `/dev/i2c-1`. Which chip it is cannot be seen from outside: the settings say so.
     ///
@@ -86,7 +94,7 @@ where
     /// A chip that does not answer is not there: the address is not acknowledged.
     fn unreadable(&self, source: io::Error) -> RtcError {
         match source.raw_os_error() {
-            Some(libc::ENXIO | libc::EREMOTEIO) => RtcError::Absent(format!("nothing answers on {}", self.place)),
+            Some(libc::ENXIO | EREMOTEIO) => RtcError::Absent(format!("nothing answers on {}", self.place)),
             _ => RtcError::Unreadable { name: self.name(), source },
         }
     }
@@ -138,11 +146,12 @@ fn name(chip: Chip, place: &str) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::super::rtc::write_on_the_second;
+    use super::super::rtc::{Written, write_on_the_second};
     use super::super::rtc_file::RegisterFile;
     use super::super::rtc_file::testing::VirtualTime;
     use super::*;
     use crate::rtc::chip::ADDRESS;
+    use crate::rtc::drift::{Compared, SetRight, drift};
 
     const CHIPS: [Chip; 3] = [Chip::Ds3231, Chip::Ds1307, Chip::Pcf8523];
 
@@ -170,7 +179,7 @@ mod tests {
             bench
         }
 
-        fn set(&mut self) -> Result<super::super::rtc::Written, RtcError> {
+        fn set(&mut self) -> Result<Written, RtcError> {
             write_on_the_second(&mut self.rtc, || self.time.now_us(), |span| self.time.pass(span))
         }
 
@@ -203,6 +212,23 @@ mod tests {
             let reading = bench.rtc.read().unwrap();
             let age_us = bench.time.now_us() - reading.at.as_micros();
             assert!((-3_000..=8_000).contains(&age_us), "{age_us} {reading:?}");
+        }
+    }
+
+    #[test]
+    fn ten_days_tell_how_fast_a_chip_runs() {
+        for drift_ppm in [2.0, -35.0] {
+            let mut bench = Bench::empty(Chip::Ds3231, "2026-06-01T12:00:00.100Z");
+            let written = bench.set().unwrap();
+            bench.rtc.device.faults.drift_ppm = drift_ppm;
+            bench.time.pass(Duration::from_secs(10 * 86_400));
+            let reading = bench.rtc.read().unwrap();
+            let set = SetRight { at: written.at, uncertainty: Duration::from_millis(10) };
+            let now = CapturedAt::from_micros(bench.time.now_us()).unwrap();
+            let compared = Compared { at: now, shown: reading.at, uncertainty: reading.uncertainty };
+            let told = drift(set, compared, false).unwrap();
+            assert!((told.ppm - drift_ppm).abs() <= told.uncertainty_ppm, "{drift_ppm} {told:?}");
+            assert!(told.uncertainty_ppm < 0.03, "{told:?}");
         }
     }
 
@@ -267,6 +293,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
     fn a_bus_that_is_not_there_is_named() {
         let error = I2cRtc::open(Path::new("/nowhere/i2c-1"), ADDRESS, Chip::Ds3231).err().unwrap();
         assert!(error.to_string().starts_with("there is no RTC: /nowhere/i2c-1 does not exist"), "{error}");

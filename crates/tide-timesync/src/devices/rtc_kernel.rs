@@ -73,9 +73,14 @@ impl KernelRtc {
     }
 
     fn shown(&self, device: &File) -> Result<CapturedAt, RtcError> {
-        let fields = calls::read_time(device).map_err(|source| self.explain(source))?;
-        let impossible = || NoTime::Impossible(format!("{fields:?}"));
-        let at = moment(&fields).ok_or_else(|| RtcError::NoTime { name: self.name(), reason: impossible() })?;
+        self.judge(&calls::read_time(device).map_err(|source| self.explain(source))?)
+    }
+
+    fn judge(&self, fields: &calls::RtcTime) -> Result<CapturedAt, RtcError> {
+        let Some(at) = moment(fields) else {
+            let reason = NoTime::Impossible(format!("{fields:?}"));
+            return Err(RtcError::NoTime { name: self.name(), reason });
+        };
         if at.as_micros() < LOST_BEFORE_US {
             return Err(RtcError::LostTime { name: self.name(), at });
         }
@@ -302,7 +307,7 @@ mod tests {
             let at: CapturedAt = text.parse().unwrap();
             assert_eq!(moment(&fields(at).unwrap()), Some(at));
         }
-        // What `hwclock --verbose` has for a Wednesday.
+        // A Wednesday.
         let fields = fields("2017-07-19T08:50:01Z".parse().unwrap()).unwrap();
         assert_eq!((fields.tm_year, fields.tm_mon, fields.tm_mday, fields.tm_wday), (117, 6, 19, 3));
         assert_eq!((fields.tm_hour, fields.tm_min, fields.tm_sec), (8, 50, 1));
@@ -317,8 +322,7 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_the_kernel_answers_is_explained() {
+    fn pcf8523(device: &Path) -> KernelRtc {
         let found = Found {
             device: "rtc0".to_owned(),
             name: "rtc-pcf8523 1-0068".to_owned(),
@@ -326,9 +330,30 @@ mod tests {
             kernel_may_write_it: true,
             folder: PathBuf::new(),
         };
+        KernelRtc { found, device: device.to_owned(), timer: Arc::new(MachineTimer::default()) }
+    }
+
+    #[test]
+    fn a_clock_that_began_anew_has_lost_its_time() {
+        let rtc = pcf8523(Path::new("/dev/rtc0"));
+        let judged = |text: &str| {
+            let at = text.parse().unwrap();
+            rtc.judge(&fields(at).unwrap()).map(|at| at.to_string()).map_err(|error| error.to_string())
+        };
+        assert_eq!(judged("2020-01-01T00:00:00Z").as_deref(), Ok("2020-01-01T00:00:00.000Z"));
+        for text in ["1970-01-01T00:00:42.000Z", "2000-01-01T00:01:07.000Z", "2019-12-31T23:59:59.000Z"] {
+            let expected = format!("the RTC rtc-pcf8523 1-0068 (/dev/rtc0) has lost its time: it says {text}");
+            assert_eq!(judged(text), Err(expected));
+        }
+        let error = rtc.judge(&calls::RtcTime::default()).unwrap_err();
+        assert!(matches!(error, RtcError::NoTime { reason: NoTime::Impossible(_), .. }), "{error}");
+    }
+
+    #[test]
+    fn what_the_kernel_answers_is_explained() {
         let folder = tempfile::tempdir().unwrap();
         let device = folder.path().join("rtc0");
-        let mut rtc = KernelRtc { found, device: device.clone(), timer: Arc::new(MachineTimer::default()) };
+        let mut rtc = pcf8523(&device);
         let explained = |code: i32| rtc.explain(io::Error::from_raw_os_error(code)).to_string();
         assert!(explained(libc::EINVAL).contains("has no time: its oscillator has stopped"));
         assert!(explained(libc::EREMOTEIO).contains("there is no RTC: rtc-pcf8523 1-0068"));

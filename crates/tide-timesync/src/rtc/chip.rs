@@ -426,6 +426,24 @@ mod tests {
     }
 
     #[test]
+    fn a_power_cut_between_two_transfers_leaves_no_time() {
+        // Both have lost their time before; what a cut leaves of a PCF8523 that ran is no time either.
+        let lost = dump(Chip::Ds3231, [0x00, 0x00, 0x00, 0x01, 0x01, 0x01, 0x00], &[(0x0E, 0x9C), (0x0F, 0x88)]);
+        let ran = dump(Chip::Pcf8523, [0x00, 0x00, 0x00, 0x01, 0x06, 0x01, 0x00], &[(0x02, 0x00)]);
+        for (chip, mut registers, first_cut) in [(Chip::Ds3231, lost, 0), (Chip::Pcf8523, ran, 2)] {
+            let writes = chip.writes(&registers, at("2017-07-19T08:50:01Z")).unwrap();
+            for (done, write) in writes.iter().enumerate() {
+                if done >= first_cut {
+                    assert_eq!(chip.decode(&registers), Err(NoTime::Stopped), "{chip:?} after {done}");
+                }
+                let first = usize::from(write.register);
+                registers[first..first + write.bytes.len()].copy_from_slice(&write.bytes);
+            }
+            assert_eq!(chip.decode(&registers).map(|shown| shown.at), Ok(at("2017-07-19T08:50:01Z")), "{chip:?}");
+        }
+    }
+
+    #[test]
     fn what_is_written_is_read_back() {
         for chip in [Chip::Ds3231, Chip::Ds1307, Chip::Pcf8523] {
             for text in [
