@@ -4,3 +4,4 @@
 pub mod devices;
 pub mod receiver;
 pub mod rtc;
+pub mod verdict;

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::framer::Frame;
 use super::sentence::{self, Kind, State, TimeOfDay};
-use super::{Fix, Heard, Origin, ubx};
+use super::{Fix, Origin, ubx};
 
 /// GPS time less UTC, in seconds, since 2017-01-01 (IERS Bulletin C 52), until the receiver says otherwise.
 const LEAP_SECONDS: i8 = 18;
@@ -29,16 +29,16 @@ impl Default for Epochs {
 
 impl Epochs {
     /// Takes one message. Gives the fixes that it completes.
-    pub fn take(&mut self, frame: Frame<'_>, heard: Option<Heard>) -> Vec<Fix> {
+    pub fn take(&mut self, frame: Frame<'_>, heard_us: Option<u64>) -> Vec<Fix> {
         let fixes = match frame {
             Frame::Sentence(text) => {
                 let telling = sentence::parse(text);
                 // A receiver of both languages is followed by its packets; its sentences then wait for their own cycle.
                 let knows_cycle = self.packets.last.is_some();
-                let take = |telling| self.sentences.take(&telling, heard, text.len(), knows_cycle);
+                let take = |telling| self.sentences.take(&telling, heard_us, knows_cycle);
                 telling.and_then(take).into_iter().collect()
             }
-            Frame::Packet { kind, payload } => self.packets.take(kind, payload, heard),
+            Frame::Packet { kind, payload } => self.packets.take(kind, payload, heard_us),
         };
         self.fresh(fixes)
     }
@@ -79,16 +79,14 @@ struct SentenceMoment {
     satellites: Option<u8>,
     position: Option<(f64, f64)>,
     altitude_m: Option<f64>,
-    heard: Option<Heard>,
-    wire_bytes: usize,
+    heard_us: Option<u64>,
 }
 
 impl Sentences {
     fn take(
         &mut self,
         telling: &sentence::Telling,
-        heard: Option<Heard>,
-        wire_bytes: usize,
+        heard_us: Option<u64>,
         knows_cycle: bool,
     ) -> Option<Fix> {
         if telling.lost {
@@ -97,7 +95,7 @@ impl Sentences {
         let is_new = telling.time.is_some_and(|time| self.moment.as_ref().is_none_or(|moment| moment.time != time));
         if let Some(time) = telling.time.filter(|_| is_new) {
             self.enders.extend(self.last.filter(|last| !self.enders.contains(last)));
-            self.moment = Some(SentenceMoment::new(time, heard, wire_bytes));
+            self.moment = Some(SentenceMoment::new(time, heard_us));
         }
         self.mode = match telling.state {
             None => self.mode,
@@ -130,9 +128,9 @@ impl Sentences {
 }
 
 impl SentenceMoment {
-    fn new(time: TimeOfDay, heard: Option<Heard>, wire_bytes: usize) -> Self {
+    fn new(time: TimeOfDay, heard_us: Option<u64>) -> Self {
         let (estimated, satellites, position, altitude_m) = (false, None, None, None);
-        Self { time, estimated, satellites, position, altitude_m, heard, wire_bytes }
+        Self { time, estimated, satellites, position, altitude_m, heard_us }
     }
 
     fn add(&mut self, telling: &sentence::Telling) {
@@ -154,8 +152,7 @@ impl SentenceMoment {
             latitude: self.position.map(|position| position.0),
             longitude: self.position.map(|position| position.1),
             altitude_m: self.altitude_m,
-            heard: self.heard,
-            wire_bytes: self.wire_bytes,
+            heard_us: self.heard_us,
             ..Fix::new(Origin::Nmea, time, mode)
         })
     }
@@ -183,10 +180,10 @@ struct PacketMoment {
 const SAME_EPOCH_MS: u32 = 10;
 
 impl Packets {
-    fn take(&mut self, kind: (u8, u8), payload: &[u8], heard: Option<Heard>) -> Vec<Fix> {
+    fn take(&mut self, kind: (u8, u8), payload: &[u8], heard_us: Option<u64>) -> Vec<Fix> {
         let telling = ubx::parse(kind, payload, self.leap_seconds);
         self.leap_seconds = telling.as_ref().and_then(|telling| telling.leap_seconds).unwrap_or(self.leap_seconds);
-        let new = |epoch_ms| PacketMoment::new(epoch_ms, heard, payload.len());
+        let new = |epoch_ms| PacketMoment::new(epoch_ms, heard_us);
         if let Some(telling) = telling.as_ref().filter(|telling| telling.alone) {
             return new(telling.epoch_ms).with(telling).fix().into_iter().collect();
         }
@@ -211,8 +208,8 @@ impl Packets {
 }
 
 impl PacketMoment {
-    fn new(epoch_ms: u32, heard: Option<Heard>, wire_bytes: usize) -> Self {
-        let fix = Fix { heard, wire_bytes, ..Fix::new(Origin::Ubx, Timestamp::UNIX_EPOCH, 0) };
+    fn new(epoch_ms: u32, heard_us: Option<u64>) -> Self {
+        let fix = Fix { heard_us, ..Fix::new(Origin::Ubx, Timestamp::UNIX_EPOCH, 0) };
         Self { epoch_ms, time: None, fix }
     }
 

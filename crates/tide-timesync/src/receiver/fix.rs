@@ -15,15 +15,6 @@ pub enum Origin {
     Gpsd,
 }
 
-/// When a fix was heard, by the station's own clocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Heard {
-    /// The clock that may be wrong: microseconds since 1970 UTC.
-    pub clock_us: i64,
-    /// The clock that is never set: microseconds since the boot.
-    pub monotonic_us: u64,
-}
-
 /// What a receiver says of one moment: the time, and how surely.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Fix {
@@ -58,12 +49,12 @@ pub struct Fix {
     /// Metres above mean sea level.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub altitude_m: Option<f64>,
-    /// When its first message was heard whole; none in a recording.
+    /// When its first message was heard whole, in microseconds since the boot; none in a recording.
     #[serde(skip)]
-    pub heard: Option<Heard>,
-    /// Bytes of that message, which took their time on the wire.
+    pub heard_us: Option<u64>,
+    /// How much later than a receiver's first message it may have been heard, in microseconds.
     #[serde(skip)]
-    pub wire_bytes: usize,
+    pub extra_delay_us: u64,
 }
 
 impl Fix {
@@ -81,8 +72,8 @@ impl Fix {
             latitude: None,
             longitude: None,
             altitude_m: None,
-            heard: None,
-            wire_bytes: 0,
+            heard_us: None,
+            extra_delay_us: 0,
         }
     }
 

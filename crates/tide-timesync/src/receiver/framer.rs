@@ -19,7 +19,7 @@ pub enum Frame<'a> {
 
 /// Longest sentence that is read, in bytes with its line's end. The standard has 82 (NMEA 0183 section 5.3), receivers of high
 /// precision send up to 100; what is longer is two sentences that lost their middle.
-pub const MAX_SENTENCE_BYTES: usize = 104;
+const MAX_SENTENCE_BYTES: usize = 104;
 
 /// Largest payload of a packet that is read, in bytes. The ones that we understand have 92; a packet of measurements from 70
 /// satellites has 2,256.

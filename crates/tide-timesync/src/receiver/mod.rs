@@ -4,10 +4,10 @@
 mod epochs;
 mod fix;
 mod framer;
-mod gpsd;
+pub mod gpsd;
 mod sentence;
 mod ubx;
 
 pub use epochs::Epochs;
-pub use fix::{Fix, Heard, Origin};
+pub use fix::{Fix, Origin};
 pub use framer::{Frame, Framer};

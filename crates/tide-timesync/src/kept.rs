@@ -1,0 +1,168 @@
+//! What is known from one run to the next, and the history of all runs. Both survive a power cut.
+
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use tide_durable::{Durable, IfExists};
+use tide_photo::CapturedAt;
+use tide_photo::clock_report::ClockReport;
+
+use crate::drift::Track;
+use crate::keeper::OurBound;
+
+/// How many runs the history holds: 2,000 are 500 days of the timer's four a day, in a mebibyte. Ours.
+const LONGEST_HISTORY: usize = 2_000;
+
+const KEPT_FILE: &str = "kept.json";
+const HISTORY_FILE: &str = "history.jsonl";
+
+/// What one run leaves to the next.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Kept {
+    /// The boot that all of this but the battery-backed clock is about.
+    pub boot_id: String,
+    /// What GPS said at the checks of this boot.
+    pub track: Track,
+    /// The bound that the kernel was given last, in microseconds, and when, in microseconds since the boot.
+    pub bound_us: Option<(u64, u64)>,
+    /// Whether the clock was set, or found right, in this boot.
+    pub was_set: bool,
+    /// What the steps after the first came to in this boot, in microseconds.
+    pub stepped_us: u64,
+    /// The last report of this boot that a GPS time stands behind.
+    pub report: Option<ClockReport>,
+    /// When the battery-backed clock was written last, and how exactly.
+    pub rtc: Option<RtcWritten>,
+}
+
+/// The last writing of the battery-backed clock.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RtcWritten {
+    /// Which it was.
+    pub name: String,
+    /// The true time then.
+    pub at: CapturedAt,
+    /// How far it may have been off then, in microseconds.
+    pub uncertainty_us: u64,
+    /// How fast the system clock may go wrong, from which the kernel may have written it since; in parts per million.
+    pub clock_ppm: u32,
+}
+
+impl Kept {
+    /// What was known last; nothing if the file is absent or no longer whole, and only what outlives a boot after one.
+    pub fn read(folder: &Path, boot_id: &str) -> Self {
+        let json = std::fs::read(folder.join(KEPT_FILE)).unwrap_or_default();
+        let kept: Self = serde_json::from_slice(&json).unwrap_or_default();
+        if kept.boot_id == boot_id && !boot_id.is_empty() {
+            return kept;
+        }
+        Self { boot_id: boot_id.to_owned(), rtc: kept.rtc, ..Self::default() }
+    }
+
+    /// Writes it for the next run, and the run itself behind the history.
+    ///
+    /// # Errors
+    /// If the disk does not take it.
+    pub fn write(&self, folder: &Path, run: &Run) -> io::Result<()> {
+        let durable = Durable::open(folder)?;
+        durable.sweep(durable.root())?;
+        durable.publish(&durable.root().join(KEPT_FILE), &serde_json::to_vec(self)?, IfExists::Replace)?;
+        let path = durable.root().join(HISTORY_FILE);
+        let before = match durable.read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            bytes => bytes?,
+        };
+        let line = serde_json::to_string(run)?;
+        let mut lines: Vec<&str> = std::str::from_utf8(&before).unwrap_or_default().lines().collect();
+        lines.drain(..(lines.len() + 1).saturating_sub(LONGEST_HISTORY));
+        lines.push(&line);
+        durable.publish(&path, (lines.join("\n") + "\n").as_bytes(), IfExists::Replace)
+    }
+
+    /// The bound that the kernel was given last in this boot.
+    pub fn our_bound(&self) -> Option<OurBound> {
+        self.bound_us.map(|(max_error_us, set_at_us)| OurBound { max_error_us, set_at_us })
+    }
+}
+
+/// One run, as the history keeps it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Run {
+    /// When it ended, by the clock as it then was.
+    pub at: String,
+    /// The kernel's id of the boot.
+    pub boot_id: String,
+    /// 0 to 3, as the prototype's.
+    pub exit_code: u8,
+    /// What was found and done, one sentence each.
+    pub said: Vec<String>,
+    /// Where the clock has its time from now.
+    pub source: String,
+    /// GPS less the system clock, before anything was done, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset_us: Option<i64>,
+    /// How far that may be off, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uncertainty_us: Option<u64>,
+    /// How many fixes agreed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fixes: Option<usize>,
+    /// How fast the system clock's oscillator runs, in parts per million.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_ppm: Option<f64>,
+    /// GPS less the battery-backed clock, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtc_offset_us: Option<i64>,
+    /// How fast the battery-backed clock runs, in parts per million.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtc_ppm: Option<f64>,
+    /// How far that may be off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtc_ppm_uncertainty: Option<f64>,
+    /// The battery-backed clock's temperature in degrees Celsius.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtc_temperature_c: Option<f32>,
+    /// Whether its battery is low.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtc_battery_is_low: Option<bool>,
+}
+
+/// The last run of the history, if there is one.
+pub fn last_run(folder: &Path) -> Option<Run> {
+    let history = std::fs::read_to_string(folder.join(HISTORY_FILE)).ok()?;
+    serde_json::from_str(history.lines().last()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_outlives_a_run_and_the_written_rtc_a_boot() {
+        let folder = tempfile::tempdir().unwrap();
+        let rtc = RtcWritten { name: "x".to_owned(), at: CapturedAt::EPOCH, uncertainty_us: 7, clock_ppm: 70 };
+        let kept = Kept { boot_id: "a".to_owned(), was_set: true, rtc: Some(rtc.clone()), ..Kept::default() };
+        kept.write(folder.path(), &Run::default()).unwrap();
+        assert_eq!(Kept::read(folder.path(), "a"), kept);
+        let next = Kept::read(folder.path(), "b");
+        assert_eq!((next.was_set, next.rtc, next.boot_id.as_str()), (false, Some(rtc), "b"));
+        std::fs::write(folder.path().join(KEPT_FILE), "{").unwrap();
+        assert_eq!(Kept::read(folder.path(), "a"), Kept { boot_id: "a".to_owned(), ..Kept::default() });
+    }
+
+    #[test]
+    fn the_history_holds_the_last_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let lines = (0..LONGEST_HISTORY + 5).map(|number| format!("{{\"fixes\":{number}}}\n")).collect::<String>();
+        std::fs::write(folder.path().join(HISTORY_FILE), lines).unwrap();
+        Kept::default().write(folder.path(), &Run { fixes: Some(9_999), ..Run::default() }).unwrap();
+        let history = std::fs::read_to_string(folder.path().join(HISTORY_FILE)).unwrap();
+        assert_eq!(history.lines().count(), LONGEST_HISTORY);
+        assert!(history.starts_with("{\"fixes\":6}\n"));
+        assert_eq!(last_run(folder.path()).unwrap().fixes, Some(9_999));
+        assert_eq!(last_run(std::path::Path::new("/nowhere")), None);
+    }
+}

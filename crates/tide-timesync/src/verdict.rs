@@ -1,0 +1,326 @@
+//! May this GPS time be trusted? A pure function from fixes to a verdict with its reason. One fix is never enough.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::receiver::Fix;
+
+/// What a receiver has to show before it is believed.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// The earliest time that can be: when this program was built.
+    pub earliest: Timestamp,
+    /// How many fixes in a row have to agree.
+    pub fixes_needed: usize,
+    /// Fewest satellites, where the receiver tells their number but not how exact its time is. Three give a time at sea level.
+    pub min_satellites: u8,
+    /// Largest bound that the receiver may give for its own time, in microseconds.
+    pub max_accuracy_us: u64,
+    /// Longest time from a moment until its first message has arrived, in microseconds.
+    pub max_latency_us: u64,
+}
+
+/// 1,024 weeks, after which the week number that GPS satellites send begins again (IS-GPS-200, 20.3.3.3.1.1).
+pub const ROLLOVER: SignedDuration = SignedDuration::from_hours(1_024 * 7 * 24);
+
+/// How near another clock has to be to bear witness to a date: a day. A battery-backed clock goes wrong by minutes in a year.
+const WITNESS_WITHIN: SignedDuration = SignedDuration::from_hours(24);
+
+/// How far a fix may lie from where the one before it and the clock that is never set put it, in microseconds: 300 ms. Ours:
+/// what receivers with a busy line were seen to vary by is half of that.
+const JUMP_US: u64 = 300_000;
+
+/// Longest gap within which two fixes follow each other, in microseconds: 10 s. After that the count begins anew.
+const LONGEST_GAP_US: u64 = 10_000_000;
+
+impl Rules {
+    /// The times that can be: from the build on, as far as 1,024 weeks can tell apart.
+    pub fn plausible(&self) -> RangeInclusive<Timestamp> {
+        self.earliest..=self.earliest.saturating_add(ROLLOVER).unwrap_or(Timestamp::MAX)
+    }
+}
+
+/// What a receiver's fixes are worth.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// They may be trusted.
+    Trusted(Trust),
+    /// Not yet, or not at all.
+    Wanting(Reason),
+}
+
+/// A time that may be trusted, as a relation to the clock that is never set.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trust {
+    /// UTC less the time since the boot, in microseconds.
+    pub gps_less_monotonic_us: i64,
+    /// How far that may be off, in microseconds: the receiver's own bound, and what is not known of how long its messages took.
+    pub uncertainty_us: u64,
+    /// How many fixes agreed.
+    pub fixes: usize,
+    /// How many times 1,024 weeks were added to what the receiver says.
+    pub rollovers: i32,
+    /// Whether a pulse told where the second begins.
+    pub by_pulse: bool,
+    /// The last of the fixes.
+    pub last: Fix,
+}
+
+/// Why fixes are not trusted.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reason {
+    /// Nothing that could be read has come.
+    Silent,
+    /// The receiver sends, but has no fix.
+    Void,
+    /// So many fixes agree, and so many have to.
+    TooFew {
+        /// How many there are.
+        have: usize,
+        /// How many are needed.
+        need: usize,
+    },
+    /// Dead reckoning, a simulation, or a time entered by hand: it runs on without a signal.
+    Estimated,
+    /// Too few satellites.
+    TooFewSatellites(u8),
+    /// The receiver itself does not vouch for its time.
+    Inexact {
+        /// Its own bound in microseconds.
+        accuracy_us: u64,
+    },
+    /// The same time again and again.
+    Stale,
+    /// The time does not go on as the clock that is never set does.
+    Jump {
+        /// By how much, in microseconds.
+        by_us: i64,
+    },
+    /// Within a leap second, which a clock cannot show.
+    LeapSecond,
+    /// A time before this program was built, or too long after.
+    Implausible(Timestamp),
+    /// Implausible, but with some times 1,024 weeks more or less it would not be, and no other clock bears witness to that.
+    Rollover {
+        /// What the receiver says.
+        told: Timestamp,
+        /// What it may mean.
+        meant: Timestamp,
+    },
+    /// The bounds of the fixes do not overlap: messages came later than any may.
+    Scattered,
+    /// Two receivers contradict each other.
+    Disagree {
+        /// By how much, in microseconds.
+        by_us: u64,
+    },
+}
+
+/// Judges the fixes of one receiver, oldest first, each with the moment at which it was heard. `witnesses` are the times that other
+/// clocks show, as far as they can be believed at all, at the moment of the last fix; `pulse` is when the last pulse per second came.
+pub fn judge(fixes: &[Fix], rules: &Rules, witnesses: &[Timestamp], pulse: Option<Pulse>) -> Verdict {
+    let mut agreeing: Vec<Agreeing> = Vec::new();
+    let mut reason = Reason::Silent;
+    for fix in fixes {
+        match examine(fix, agreeing.last(), rules, witnesses) {
+            Ok(good) => {
+                if good.begins_anew {
+                    agreeing.clear();
+                }
+                if let Some(objection) = good.objection.clone() {
+                    reason = objection;
+                }
+                agreeing.push(good);
+            }
+            // Says nothing against those before it.
+            Err(Reason::LeapSecond) => reason = Reason::LeapSecond,
+            Err(objection) => {
+                agreeing.clear();
+                reason = objection;
+            }
+        }
+    }
+    let (have, need) = (agreeing.len(), rules.fixes_needed);
+    match agreeing.last() {
+        // Once some agree, their number says more than what was wrong before.
+        Some(_) if have >= need => trust(&agreeing[have - need..], rules, pulse),
+        Some(_) if have > 1 || reason == Reason::Silent => Verdict::Wanting(Reason::TooFew { have, need }),
+        _ => Verdict::Wanting(reason),
+    }
+}
+
+/// Puts the verdicts on several receivers together: all that are trusted have to agree, and the surest counts.
+pub fn agree(verdicts: Vec<Verdict>) -> Verdict {
+    let mut surest: Option<Trust> = None;
+    let mut wanting = None;
+    for verdict in verdicts {
+        match (verdict, &surest) {
+            (Verdict::Wanting(reason), _) => wanting = wanting.or(Some(reason)),
+            (Verdict::Trusted(trust), None) => surest = Some(trust),
+            (Verdict::Trusted(trust), Some(other)) => {
+                let by_us = trust.gps_less_monotonic_us.abs_diff(other.gps_less_monotonic_us);
+                if by_us > trust.uncertainty_us.saturating_add(other.uncertainty_us) {
+                    return Verdict::Wanting(Reason::Disagree { by_us });
+                }
+                if trust.uncertainty_us < other.uncertainty_us {
+                    surest = Some(trust);
+                }
+            }
+        }
+    }
+    surest.map_or_else(|| Verdict::Wanting(wanting.unwrap_or(Reason::Silent)), Verdict::Trusted)
+}
+
+/// A pulse per second: it marks the beginning of a second, but does not say of which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pulse {
+    /// When it came, on the clock that is never set, in microseconds since the boot.
+    pub monotonic_us: u64,
+    /// How exactly that is known, in microseconds.
+    pub uncertainty_us: u64,
+}
+
+/// A fix without fault.
+#[derive(Debug, Clone)]
+struct Agreeing {
+    fix: Fix,
+    heard_us: u64,
+    /// Its time, with the rollovers added.
+    time: Timestamp,
+    rollovers: i32,
+    /// It does not follow those before it.
+    begins_anew: bool,
+    objection: Option<Reason>,
+}
+
+fn examine(
+    fix: &Fix,
+    before: Option<&Agreeing>,
+    rules: &Rules,
+    witnesses: &[Timestamp],
+) -> Result<Agreeing, Reason> {
+    let heard_us = fix.heard_us.ok_or(Reason::Silent)?;
+    if fix.mode < 2 {
+        return Err(Reason::Void);
+    }
+    if fix.estimated {
+        return Err(Reason::Estimated);
+    }
+    match (fix.accuracy_us, fix.satellites) {
+        (Some(accuracy_us), _) if accuracy_us > rules.max_accuracy_us => return Err(Reason::Inexact { accuracy_us }),
+        (None, Some(few)) if few < rules.min_satellites => return Err(Reason::TooFewSatellites(few)),
+        _ => (),
+    }
+    if fix.leap_second {
+        return Err(Reason::LeapSecond);
+    }
+    let (time, rollovers) = era(fix.time, rules, witnesses)?;
+    let mut good = Agreeing { fix: fix.clone(), heard_us, time, rollovers, begins_anew: false, objection: None };
+    let Some(before) = before else { return Ok(good) };
+    let told_us = time.as_microsecond() - before.time.as_microsecond();
+    let passed_us = i64::try_from(heard_us.saturating_sub(before.heard_us)).unwrap_or(i64::MAX);
+    if told_us == 0 && passed_us.unsigned_abs() > JUMP_US {
+        return Err(Reason::Stale);
+    }
+    if told_us.abs_diff(passed_us) > JUMP_US {
+        good.begins_anew = true;
+        good.objection = Some(Reason::Jump { by_us: told_us - passed_us });
+    } else if passed_us.unsigned_abs() > LONGEST_GAP_US {
+        good.begins_anew = true;
+    }
+    Ok(good)
+}
+
+/// The time that a receiver means, and how many times 1,024 weeks that is from what it tells.
+fn era(told: Timestamp, rules: &Rules, witnesses: &[Timestamp]) -> Result<(Timestamp, i32), Reason> {
+    let is_witnessed = |time: Timestamp| {
+        let near = |witness: &Timestamp| time.duration_since(*witness).abs() <= WITNESS_WITHIN;
+        witnesses.iter().any(near)
+    };
+    let shifted = |rollovers: i32| Some((told.checked_add(ROLLOVER * rollovers).ok()?, rollovers));
+    let plausible = rules.plausible();
+    if plausible.contains(&told) {
+        // A receiver may be 1,024 weeks ahead, too; only who else tells the time can say so.
+        let other = [-1, 1].into_iter().filter_map(shifted).find(|(time, _)| is_witnessed(*time));
+        return Ok(other.filter(|_| !is_witnessed(told)).unwrap_or((told, 0)));
+    }
+    let meant = (-2..=4).filter_map(shifted).find(|(time, _)| plausible.contains(time));
+    match meant {
+        Some((time, rollovers)) if is_witnessed(time) => Ok((time, rollovers)),
+        Some((meant, _)) => Err(Reason::Rollover { told, meant }),
+        None => Err(Reason::Implausible(told)),
+    }
+}
+
+/// Each message arrived after its moment, and by `max_latency_us` at most. All of them together leave an interval for the relation
+/// of the two clocks. (What the bytes take on the wire would narrow it, but adapters for USB do not keep the speed they are told.)
+fn trust(agreeing: &[Agreeing], rules: &Rules, pulse: Option<Pulse>) -> Verdict {
+    let Some(last) = agreeing.last() else { return Verdict::Wanting(Reason::Silent) };
+    let relation = |one: &Agreeing| one.time.as_microsecond() - one.heard_us.cast_signed();
+    let most = |one: &Agreeing| relation(one) + (rules.max_latency_us + one.fix.extra_delay_us).cast_signed();
+    let (Some(least), Some(most)) = (agreeing.iter().map(relation).max(), agreeing.iter().map(most).min()) else {
+        return Verdict::Wanting(Reason::Silent);
+    };
+    if most < least {
+        return Verdict::Wanting(Reason::Scattered);
+    }
+    // Without a bound of the receiver's own, a microsecond is what none exceeds that has a fix.
+    let own_us = agreeing.iter().filter_map(|one| one.fix.accuracy_us).max().unwrap_or(1);
+    let middle = Trust {
+        gps_less_monotonic_us: least.midpoint(most),
+        uncertainty_us: (most - least).unsigned_abs().div_ceil(2) + own_us,
+        fixes: agreeing.len(),
+        rollovers: last.rollovers,
+        by_pulse: false,
+        last: Fix { time: last.time, ..last.fix.clone() },
+    };
+    Verdict::Trusted(pulse.and_then(|pulse| sharpened(&middle, pulse, own_us)).unwrap_or(middle))
+}
+
+/// With a pulse the interval has to hold one beginning of a second only, and that is it.
+fn sharpened(middle: &Trust, pulse: Pulse, own_us: u64) -> Option<Trust> {
+    const SECOND_US: i64 = 1_000_000;
+    // Half a second, less what both may be off.
+    let is_one = middle.uncertainty_us + pulse.uncertainty_us < SECOND_US.unsigned_abs() / 2;
+    let at_us = middle.gps_less_monotonic_us + i64::try_from(pulse.monotonic_us).ok()?;
+    let off_us = (at_us + SECOND_US / 2).rem_euclid(SECOND_US) - SECOND_US / 2;
+    let is_within = off_us.unsigned_abs() <= middle.uncertainty_us + pulse.uncertainty_us;
+    (is_one && is_within).then(|| Trust {
+        gps_less_monotonic_us: middle.gps_less_monotonic_us - off_us,
+        uncertainty_us: pulse.uncertainty_us + own_us,
+        by_pulse: true,
+        ..middle.clone()
+    })
+}
+
+/// A sentence for the log, without its full stop.
+impl fmt::Display for Reason {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = |us: i64| us as f64 / 1_000.0;
+        match self {
+            Self::Silent => out.write_str("the receiver says nothing"),
+            Self::Void => out.write_str("the receiver has no fix"),
+            Self::TooFew { have, need } => write!(out, "{have} fixes agree, and {need} are needed"),
+            Self::Estimated => out.write_str("the receiver only estimates, without a signal"),
+            Self::TooFewSatellites(count) => write!(out, "the receiver uses {count} satellites only"),
+            Self::Inexact { accuracy_us } => {
+                write!(out, "the receiver takes its own time to be exact to {:.0} ms only", ms(accuracy_us.cast_signed()))
+            }
+            Self::Stale => out.write_str("the receiver repeats the same time"),
+            Self::Jump { by_us } => write!(out, "the receiver's time has jumped by {:.0} ms", ms(*by_us)),
+            Self::LeapSecond => out.write_str("it is a leap second"),
+            Self::Implausible(time) => write!(out, "the receiver says {time:.0}, which cannot be"),
+            Self::Rollover { told, meant } => write!(
+                out,
+                "the receiver says {told:.0}, which is before this program was built or too long after; it may mean \
+                 {meant:.0} (1024 weeks between them), but no other clock says so"
+            ),
+            Self::Scattered => out.write_str("the receiver's messages come too irregularly"),
+            Self::Disagree { by_us } => {
+                write!(out, "two receivers contradict each other by {:.0} ms", ms(by_us.cast_signed()))
+            }
+        }
+    }
+}
