@@ -2,5 +2,6 @@
 //! from it, with a report of how sure that is. Reading and judging take values and give verdicts; devices are thin adapters.
 
 pub mod devices;
+pub mod drift;
 pub mod keeper;
 pub mod steering;
