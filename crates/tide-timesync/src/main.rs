@@ -1,15 +1,24 @@
 //! `tide-timesync`: see `tide-timesync --help`.
 
-fn main() {
-    let path = std::env::args().nth(1).unwrap_or_default();
-    let bytes = std::fs::read(path).unwrap_or_default();
-    let mut framer = tide_timesync::receiver::Framer::default();
-    let mut epochs = tide_timesync::receiver::Epochs::default();
-    let mut fixes = Vec::new();
-    for line in bytes.split_inclusive(|b| *b == b'\n').skip_while(|l| l.starts_with(b"#")) {
-        framer.push(line, |frame| fixes.extend(epochs.take(frame, None)));
-    }
-    for fix in fixes.iter().filter(|fix| fix.mode >= 2) {
-        println!("{}", fix.to_json());
+use std::process::ExitCode;
+
+use clap::Parser;
+use tide_timesync::commands::{self, Command, CommandLine};
+
+/// It could not even begin; 0 to 3 are the prototype's.
+const CANNOT_BEGIN: u8 = 4;
+
+fn main() -> ExitCode {
+    let outcome = match CommandLine::parse().command {
+        Command::Sync(options) => commands::sync(&options),
+        Command::Fixes(options) => commands::fixes(&options).map(|()| 0),
+        Command::Status(options) => commands::status(&options).map(|()| 0),
+    };
+    match outcome {
+        Ok(exit_code) => ExitCode::from(exit_code),
+        Err(error) => {
+            eprintln!("tide-timesync: {error:#}");
+            ExitCode::from(CANNOT_BEGIN)
+        }
     }
 }

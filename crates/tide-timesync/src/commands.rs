@@ -1,0 +1,62 @@
+//! What a person or a timer types.
+
+mod fixes;
+mod status;
+mod sync;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use fixes::fixes;
+pub use status::status;
+pub use sync::sync;
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "tide-timesync", version, about = "Sets the station's clock and its battery-backed clock from GPS")]
+pub struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Set the system clock and the battery-backed clock from GPS, once; without a fix, the system clock from the battery-backed one
+    ///
+    /// Ends with 0 if that was done, 1 if the battery-backed clock cannot be read, 2 if it cannot be written, 3 if the system clock
+    /// cannot be set.
+    Sync(SyncOptions),
+    /// Print one line of JSON for each fix of the receiver, or of a recording of one
+    Fixes(FixesOptions),
+    /// Say how well the clock is kept, and what the last run found
+    Status(StatusOptions),
+}
+
+/// Of `sync`.
+#[derive(Debug, Args)]
+pub struct SyncOptions {
+    /// Touch neither the machine's clock nor its battery-backed one: use a clock and a chip that are kept in files of this folder
+    #[arg(long, value_name = "DIR")]
+    pub rehearse: Option<PathBuf>,
+}
+
+/// Of `fixes`.
+#[derive(Debug, Args)]
+pub struct FixesOptions {
+    /// A recording, as it came from the receiver (NMEA, UBX, or both); `-` for standard input. The receiver of the settings if absent
+    pub file: Option<PathBuf>,
+    /// Also what the receiver said while it had no fix
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// Of `status`.
+#[derive(Debug, Args)]
+pub struct StatusOptions {
+    /// For programs: report and last run as JSON
+    #[arg(long)]
+    pub json: bool,
+}
