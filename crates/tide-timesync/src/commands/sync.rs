@@ -128,10 +128,10 @@ fn open_rtc(settings: &Settings, rehearsal: Option<&Path>) -> Option<Result<Box<
 
 fn rehearsed_rtc(folder: &Path, settings: &Settings) -> Result<Box<dyn Rtc>, RtcError> {
     let path = folder.join("rtc.json");
-    let place = format!("in {}", path.display());
+    let place = path.display().to_string();
     let chip = settings.rtc.chip;
     let file = RegisterFile::open_by_wall_clock(&path, chip)
-        .map_err(|source| RtcError::Unreadable { name: format!("the rehearsed {} {place}", chip.name()), source })?;
+        .map_err(|source| RtcError::Unreadable { name: format!("the rehearsed {} in {place}", chip.name()), source })?;
     Ok(Box::new(I2cRtc::on(file, chip, place, Arc::new(MachineTimer::default()))))
 }
 
