@@ -41,7 +41,7 @@ pub fn listen(
     rules: &Rules,
     wait_us: u64,
     now_us: impl Fn() -> u64,
-    witnesses: impl Fn(u64) -> Vec<Timestamp>,
+    witnesses: &dyn Fn(u64) -> Vec<Timestamp>,
     journal: &mut Journal,
 ) -> Heard {
     let begun_us = now_us();
@@ -63,10 +63,8 @@ pub fn listen(
             }
         }
         let now = now_us();
-        let judged: Vec<Verdict> = words
-            .values()
-            .map(|words| verdict::judge(&words.fixes, rules, &witnesses(now), words.pulse))
-            .collect();
+        let judged: Vec<Verdict> =
+            words.values().map(|words| verdict::judge(&words.fixes, rules, &witnesses(now), words.pulse)).collect();
         let is_another_near = judged.iter().any(|verdict| matches!(verdict, Verdict::Wanting(Reason::TooFew { .. })));
         let verdict = verdict::agree(judged);
         match &verdict {
@@ -77,7 +75,8 @@ pub fn listen(
                 }
             }
             Verdict::Wanting(reason) => {
-                let is_news = said.as_ref().is_none_or(|said| std::mem::discriminant(said) != std::mem::discriminant(reason));
+                let is_news =
+                    said.as_ref().is_none_or(|said| std::mem::discriminant(said) != std::mem::discriminant(reason));
                 if is_news && !matches!(reason, Reason::TooFew { .. } | Reason::LeapSecond) {
                     journal.info(format_args!("no time from GPS yet: {reason}"));
                     said = Some(reason.clone());

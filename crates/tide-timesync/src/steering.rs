@@ -16,7 +16,7 @@ const SLEW_EXACT_TO: u64 = 4_000;
 /// Longest time that a setting may give, in seconds: ten years. Ours; more would be no limit.
 const LONGEST_S: u32 = 315_360_000;
 
-/// How far the clock may be set: the table `[clock]`. They are those of ntpd-rs (its `*-step-panic-threshold`).
+/// How far the clock may be set: the table `[clock.limits]`. They are those of ntpd-rs (its `*-step-panic-threshold`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
@@ -42,7 +42,8 @@ impl Default for Limits {
         Self {
             // ntpd's and ntpd-rs's.
             single_s: 1_000,
-            startup_forward_s: None,
+            // Ours (ntpd-rs has none): five years in a drawer; beyond that two clocks contradict each other, and somebody has to look.
+            startup_forward_s: Some(157_788_000),
             // ntpd-rs's: a clock does not run ahead by more than a day while it is off.
             startup_backward_s: 86_400,
             // Ours (ntpd-rs has none): three and a half of the largest single steps.
@@ -290,15 +291,15 @@ impl fmt::Display for Decision {
 impl fmt::Display for Limit {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Single { limit_s } => write!(out, "one step is {limit_s} s at most (single_s in [clock])"),
+            Self::Single { limit_s } => write!(out, "one step is {limit_s} s at most (single_s in [clock.limits])"),
             Self::StartupForward { limit_s } => {
-                write!(out, "the first one forward is {limit_s} s at most (startup_forward_s in [clock])")
+                write!(out, "the first one forward is {limit_s} s at most (startup_forward_s in [clock.limits])")
             }
             Self::StartupBackward { limit_s } => {
-                write!(out, "the first one back is {limit_s} s at most (startup_backward_s in [clock])")
+                write!(out, "the first one back is {limit_s} s at most (startup_backward_s in [clock.limits])")
             }
             Self::Total { limit_s } => {
-                write!(out, "all steps of a boot come to {limit_s} s at most (total_s in [clock])")
+                write!(out, "all steps of a boot come to {limit_s} s at most (total_s in [clock.limits])")
             }
             Self::Implausible => out.write_str("it would then show a time that cannot be"),
         }
@@ -395,7 +396,7 @@ mod tests {
         check(
             -1_500 * S_US,
             &SET,
-            "the clock should be stepped by -1500.000000 s, but one step is 1000 s at most (single_s in [clock]); it is not touched",
+            "the clock should be stepped by -1500.000000 s, but one step is 1000 s at most (single_s in [clock.limits]); it is not touched",
         );
         assert!(decided(-1_500 * S_US, &SET).is_warning());
     }

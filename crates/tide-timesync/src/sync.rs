@@ -87,7 +87,11 @@ pub fn run(tools: &mut Tools, settings: &Settings, kept: &mut Kept) -> Outcome {
     };
     let wait_us = u64::from(settings.gps.wait_s) * 1_000_000;
     let now_us = || clock.reading().monotonic_us;
-    let heard = gather::listen(&mut tools.receivers, &rules, wait_us, now_us, witnesses, tools.journal);
+    let mut heard = gather::listen(&mut tools.receivers, &rules, wait_us, now_us, &witnesses, tools.journal);
+    if wait_for_keeper(clock, tools.daemons, tools.timer, tools.journal, settings, kept) {
+        // Meanwhile what was heard has grown old.
+        heard = gather::listen(&mut tools.receivers, &rules, wait_us, now_us, &witnesses, tools.journal);
+    }
     let mut this = ThisRun { tools, settings, kept, rules, run: Run::default(), exit_code: 0 };
     let report = match heard.verdict {
         Verdict::Trusted(trust) => this.with_gps(&trust, rtc.as_mut()),
@@ -101,6 +105,36 @@ pub fn run(tools: &mut Tools, settings: &Settings, kept: &mut Kept) -> Outcome {
     }
     let gps = heard.last.as_ref().map(gps_report);
     this.finish(ClockReport { gps, ..report })
+}
+
+/// From one look at a daemon that has yet to set the clock to the next.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// Waits while a daemon has been started and has not set the clock yet, until it has or its time is over: it may do so at any
+/// moment, and two who set a clock are one too many. Whether there was anything to wait for.
+fn wait_for_keeper(
+    clock: &dyn SystemClock,
+    daemons: &dyn Fn() -> Vec<Daemon>,
+    timer: &dyn Timer,
+    journal: &mut Journal,
+    settings: &Settings,
+    kept: &Kept,
+) -> bool {
+    let mut has_waited = false;
+    loop {
+        let Ok(kernel) = clock.kernel_state() else { return has_waited };
+        let uptime_us = clock.reading().monotonic_us;
+        let daemons = daemons();
+        let evidence = Evidence { kernel, daemons: &daemons, ours: kept.our_bound(), uptime_us };
+        let verdict = keeper::who_keeps(&evidence, settings.clock.limits.keeper_grace_s);
+        if !verdict.keeper().is_some_and(|keeper| matches!(keeper.hold, Hold::Starting { .. })) {
+            return has_waited;
+        }
+        if !std::mem::replace(&mut has_waited, true) {
+            journal.info(&verdict);
+        }
+        timer.sleep(LOOK_AGAIN);
+    }
 }
 
 /// The battery-backed clock, and what it showed at the beginning.
@@ -187,11 +221,16 @@ impl ThisRun<'_, '_> {
         self.run.said.push(text);
     }
 
-    /// An error, and the exit code that it has with the prototype; of several the highest counts.
+    /// An error, and the exit code that it has with the prototype. Of several the clock's counts first; and a battery-backed clock
+    /// that cannot be read cannot be written either.
     fn fail(&mut self, exit_code: u8, text: String) {
+        const BY_WEIGHT: [u8; 4] = [0, 2, 1, 3];
+        let weight = |exit_code: u8| BY_WEIGHT.iter().position(|code| *code == exit_code);
         self.tools.journal.error(&text);
         self.run.said.push(text);
-        self.exit_code = self.exit_code.max(exit_code);
+        if weight(exit_code) > weight(self.exit_code) {
+            self.exit_code = exit_code;
+        }
     }
 
     fn with_gps(&mut self, trust: &Trust, rtc: Option<&mut RtcInHand>) -> ClockReport {
@@ -253,7 +292,11 @@ impl ThisRun<'_, '_> {
         }
         let facts = self.facts(who.keeper(), reading, drift_bound_ppm);
         let decision = steering::decide(offset_us, uncertainty_us, &facts, &self.settings.clock.limits);
-        if decision.is_warning() { self.warn(decision.to_string()) } else { self.say(decision.to_string()) }
+        if decision.is_warning() {
+            self.warn(decision.to_string())
+        } else {
+            self.say(decision.to_string())
+        }
         if let Decision::Refuse { .. } = decision {
             // Whoever vouched for this clock did so wrongly.
             if let Err(error) = self.tools.clock.disown() {
@@ -323,6 +366,7 @@ impl ThisRun<'_, '_> {
     }
 
     fn without_gps(&mut self, rtc: Option<&RtcInHand>) -> ClockReport {
+        let rtc_is_none = rtc.is_none();
         let reading = self.tools.clock.reading();
         let kernel = match self.tools.clock.kernel_state() {
             Ok(kernel) => kernel,
@@ -344,7 +388,10 @@ impl ThisRun<'_, '_> {
             return report;
         }
         let Some((rtc, shown)) = rtc.and_then(|rtc| Some((rtc, rtc.shown?))) else {
-            self.warn("nobody knows the time: no GPS, and no battery-backed clock".to_owned());
+            // If there is one that cannot be read, that is said, too.
+            if rtc_is_none {
+                self.fail(3, "nobody knows the time: no GPS, and no battery-backed clock".to_owned());
+            }
             return self.report(ClockSource::Unsynchronised, 0);
         };
         self.set_from_rtc(rtc, shown, reading)
@@ -352,8 +399,7 @@ impl ThisRun<'_, '_> {
 
     fn set_from_rtc(&mut self, rtc: &RtcInHand, shown: Shown, reading: Reading) -> ClockReport {
         let rtc_us = shown.at_us(reading.monotonic_us);
-        let is_plausible =
-            Timestamp::from_microsecond(rtc_us).is_ok_and(|time| self.rules.plausible().contains(&time));
+        let is_plausible = Timestamp::from_microsecond(rtc_us).is_ok_and(|time| self.rules.plausible().contains(&time));
         if !is_plausible {
             self.fail(1, format!("{} shows a time that cannot be; it is not used", rtc.name));
             return self.report(ClockSource::Unsynchronised, 0);
@@ -430,7 +476,10 @@ impl ThisRun<'_, '_> {
             Err(error) => self.fail(2, chain(&error)),
             Ok(written) => {
                 in_hand.was_written = true;
-                self.say(format!("{} was written on the second, and reads back {}", in_hand.name, written.read_back.at));
+                self.say(format!(
+                    "{} was written on the second, and reads back {}",
+                    in_hand.name, written.read_back.at
+                ));
                 self.kept.rtc = Some(RtcWritten {
                     name: in_hand.name.clone(),
                     at: written.at,
@@ -508,3 +557,6 @@ fn chain(error: &dyn std::error::Error) -> String {
     let sources = std::iter::successors(error.source(), |error| error.source());
     sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
 }
+
+#[cfg(test)]
+mod tests;

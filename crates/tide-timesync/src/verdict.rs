@@ -195,12 +195,7 @@ struct Agreeing {
     objection: Option<Reason>,
 }
 
-fn examine(
-    fix: &Fix,
-    before: Option<&Agreeing>,
-    rules: &Rules,
-    witnesses: &[Timestamp],
-) -> Result<Agreeing, Reason> {
+fn examine(fix: &Fix, before: Option<&Agreeing>, rules: &Rules, witnesses: &[Timestamp]) -> Result<Agreeing, Reason> {
     let heard_us = fix.heard_us.ok_or(Reason::Silent)?;
     if fix.mode < 2 {
         return Err(Reason::Void);
@@ -306,7 +301,11 @@ impl fmt::Display for Reason {
             Self::Estimated => out.write_str("the receiver only estimates, without a signal"),
             Self::TooFewSatellites(count) => write!(out, "the receiver uses {count} satellites only"),
             Self::Inexact { accuracy_us } => {
-                write!(out, "the receiver takes its own time to be exact to {:.0} ms only", ms(accuracy_us.cast_signed()))
+                write!(
+                    out,
+                    "the receiver takes its own time to be exact to {:.0} ms only",
+                    ms(accuracy_us.cast_signed())
+                )
             }
             Self::Stale => out.write_str("the receiver repeats the same time"),
             Self::Jump { by_us } => write!(out, "the receiver's time has jumped by {:.0} ms", ms(*by_us)),

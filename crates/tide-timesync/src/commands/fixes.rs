@@ -23,7 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub fn fixes(options: &FixesOptions) -> anyhow::Result<()> {
     let mut printer = Printer { out: io::stdout().lock(), all: options.all };
     match options.file.as_deref() {
-        Some(path) if path == Path::new("-") => printer.recording(io::stdin().lock()).context("failed to read standard input")?,
+        Some(path) if path == Path::new("-") => {
+            printer.recording(io::stdin().lock()).context("failed to read standard input")?
+        }
         Some(path) => {
             let file = File::open(path).with_context(|| format!("failed to open {}", path.display()))?;
             printer.recording(file).with_context(|| format!("failed to read {}", path.display()))?;
@@ -31,7 +33,10 @@ pub fn fixes(options: &FixesOptions) -> anyhow::Result<()> {
         None => {
             let settings = Settings::load()?;
             let mut receivers = receivers(&settings.gps);
-            anyhow::ensure!(!receivers.is_empty(), "the settings say that there is no receiver (gps.source = \"none\")");
+            anyhow::ensure!(
+                !receivers.is_empty(),
+                "the settings say that there is no receiver (gps.source = \"none\")"
+            );
             loop {
                 for event in receivers.iter_mut().flat_map(|receiver| receiver.listen(PATIENCE)) {
                     match event {

@@ -48,7 +48,8 @@ pub fn sync(options: &SyncOptions) -> anyhow::Result<u8> {
     let _alone = alone(folder, &mut journal)?;
     let mut kept = Kept::read(folder, boot_id.trim());
     let mut clock = open_clock(rehearsal)?;
-    let daemons = || if rehearsal.is_some() { Vec::new() } else { keepers::running(Path::new("/proc")).unwrap_or_default() };
+    let daemons =
+        || if rehearsal.is_some() { Vec::new() } else { keepers::running(Path::new("/proc")).unwrap_or_default() };
     let mut tools = Tools {
         clock: clock.as_mut(),
         rtc: open_rtc(&settings, rehearsal),

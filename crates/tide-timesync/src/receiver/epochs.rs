@@ -83,12 +83,7 @@ struct SentenceMoment {
 }
 
 impl Sentences {
-    fn take(
-        &mut self,
-        telling: &sentence::Telling,
-        heard_us: Option<u64>,
-        knows_cycle: bool,
-    ) -> Option<Fix> {
+    fn take(&mut self, telling: &sentence::Telling, heard_us: Option<u64>, knows_cycle: bool) -> Option<Fix> {
         if telling.lost {
             (self.dated, self.enders) = (None, Vec::new());
         }

@@ -94,7 +94,6 @@ fn to_the_millisecond<S: Serializer>(time: &Timestamp, serializer: S) -> Result<
     serializer.collect_str(&format_args!("{:.3}", rounded(*time)))
 }
 
-
 fn rounded(time: Timestamp) -> Timestamp {
     time.round(TimestampRound::new().smallest(Unit::Millisecond).mode(RoundMode::HalfExpand)).unwrap_or(time)
 }
