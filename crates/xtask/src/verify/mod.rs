@@ -3,6 +3,7 @@
 mod arrows;
 mod clean_tree;
 mod dependencies;
+mod guest;
 mod invariants;
 mod packages;
 mod rust_paths;

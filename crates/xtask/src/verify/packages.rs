@@ -1,5 +1,5 @@
 //! The system packages that the journeys need: a browser to look through, an ACME authority, a reader of photos' descriptions, a
-//! clock that can be set, a tracer that kills at a system call, and the prototype's and strangers' clients.
+//! clock that can be set, a tracer that kills at a system call, a machine to boot, and the prototype's and strangers' clients.
 
 use std::env;
 use std::fs;
@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use super::Session;
+use super::{Session, guest};
 use crate::config::Config;
 use crate::process::{output, run};
 
@@ -23,8 +23,11 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("fswebcam", "fswebcam"),
     ("git", "git"),
     ("pebble", "pebble"),
+    ("qemu-system-x86_64", "qemu-system-x86"),
     ("strace", "strace"),
     ("systemd-analyze", "systemd"),
+    ("xz", "xz-utils"),
+    ("zstd", "zstd"),
 ];
 
 /// Each module that Python must have, and the Debian package that brings it: the prototype's stations upload with `requests`, and
@@ -36,6 +39,11 @@ const PYTHONS: &[&str] = &["/usr/bin/python3", "python3"];
 
 /// Installs what is missing where that is ours to do, and says how where it is not.
 pub(super) fn check(session: &mut Session) -> Result<()> {
+    check_installed(session)?;
+    guest::prepare(session)
+}
+
+fn check_installed(session: &Session) -> Result<()> {
     let missing = missing_packages(&session.config);
     if missing.is_empty() {
         return Ok(());
@@ -69,7 +77,7 @@ fn has_module(python: &str, module: &str) -> bool {
     Command::new(python).args(["-c", &format!("import {module}")]).output().is_ok_and(|output| output.status.success())
 }
 
-fn is_root() -> Result<bool> {
+pub(super) fn is_root() -> Result<bool> {
     Ok(output(Command::new("id").arg("-u"))?.trim() == "0")
 }
 
@@ -78,7 +86,7 @@ fn install(packages: &[&str]) -> Result<()> {
     run(apt_get().args(["install", "-y", "--no-install-recommends"]).args(packages))
 }
 
-fn apt_get() -> Command {
+pub(super) fn apt_get() -> Command {
     let mut command = Command::new("apt-get");
     command.env("DEBIAN_FRONTEND", "noninteractive");
     command

@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use super::Session;
+use super::guest;
 use super::test_report::TestReport;
 use crate::process::{cargo, run, run_watched};
 use crate::workspace::Package;
@@ -58,8 +59,9 @@ fn pick<'a>(command: &'a mut Command, names: &[&str]) -> &'a mut Command {
 fn count(session: &mut Session, commands: &mut [&mut Command]) -> Result<()> {
     let mut report = TestReport::default();
     let mut outcome = Ok(());
+    let guest = guest::folder(session)?;
     for command in commands {
-        command.envs(session.config.variables_for_tests());
+        command.envs(session.config.variables_for_tests()).env("TIDE_TEST_GUEST", &guest);
         outcome = outcome.and(run_watched(command, |line| report.read_line(line)));
     }
     println!("    {report}");
