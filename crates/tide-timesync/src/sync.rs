@@ -293,9 +293,9 @@ impl ThisRun<'_, '_> {
         let facts = self.facts(who.keeper(), reading, drift_bound_ppm);
         let decision = steering::decide(offset_us, uncertainty_us, &facts, &self.settings.clock.limits);
         if decision.is_warning() {
-            self.warn(decision.to_string())
+            self.warn(decision.to_string());
         } else {
-            self.say(decision.to_string())
+            self.say(decision.to_string());
         }
         if let Decision::Refuse { .. } = decision {
             // Whoever vouched for this clock did so wrongly.

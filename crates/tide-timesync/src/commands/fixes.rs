@@ -24,7 +24,7 @@ pub fn fixes(options: &FixesOptions) -> anyhow::Result<()> {
     let mut printer = Printer { out: io::stdout().lock(), all: options.all };
     match options.file.as_deref() {
         Some(path) if path == Path::new("-") => {
-            printer.recording(io::stdin().lock()).context("failed to read standard input")?
+            printer.recording(io::stdin().lock()).context("failed to read standard input")?;
         }
         Some(path) => {
             let file = File::open(path).with_context(|| format!("failed to open {}", path.display()))?;

@@ -98,7 +98,7 @@ impl GpsdReceiver {
         let begun = self.cycles.get(receiver).filter(|(real, _)| *real == fix.time).map(|(_, begun_us)| *begun_us);
         match begun {
             Some(begun_us) if fix.heard_us.is_some_and(|heard_us| begun_us <= heard_us) => {
-                fix.heard_us = Some(begun_us)
+                fix.heard_us = Some(begun_us);
             }
             _ => fix.extra_delay_us = CYCLE_US,
         }

@@ -85,7 +85,7 @@ fn world() -> World {
 
 impl World {
     fn clock(mut self, ahead_s: f64) -> Self {
-        self.clock_ahead_us = (ahead_s * 1e6) as i64;
+        self.clock_ahead_us = SignedDuration::from_secs_f64(ahead_s).as_micros().try_into().unwrap();
         self
     }
 
@@ -159,7 +159,9 @@ impl World {
         settings.gps.wait_s = 60;
         let outcome = run(&mut tools, &settings, &mut self.kept);
         let said = outcome.run.said.join("\n");
-        let ahead_us = clock.0.lock().unwrap().reading().real_us - self.time.now_us();
+        // What is being slewed away comes on top of what is reported, as the recorder knows.
+        let slewing_us = clock.0.lock().unwrap().kernel_state().unwrap().slewing_us;
+        let ahead_us = clock.0.lock().unwrap().reading().real_us - self.time.now_us() + slewing_us;
         (outcome.run.exit_code, outcome.report, said, ahead_us, self.kept)
     }
 
@@ -286,12 +288,14 @@ fn silent(_: u64, _: Fix) -> Option<Fix> {
     None
 }
 
-fn void(_: u64, fix: Fix) -> Option<Fix> {
-    Some(Fix { mode: 0, ..fix })
+fn void(_: u64, mut fix: Fix) -> Option<Fix> {
+    fix.mode = 0;
+    Some(fix)
 }
 
-fn shifted(fix: Fix, by: SignedDuration) -> Option<Fix> {
-    Some(Fix { time: fix.time + by, ..fix })
+fn shifted(mut fix: Fix, by: SignedDuration) -> Option<Fix> {
+    fix.time += by;
+    Some(fix)
 }
 
 fn seconds(count: i64) -> SignedDuration {
