@@ -4,4 +4,8 @@
 pub mod devices;
 pub mod drift;
 pub mod keeper;
+pub mod setting;
 pub mod steering;
+
+#[cfg(test)]
+mod steady_state;
