@@ -2,17 +2,30 @@
 //! reported, put together.
 
 use tide_photo::clock::DRIFT_PPM;
-use tide_photo::clock_report::ClockReport;
+use tide_photo::clock_report::{self, ClockReport, KERNEL_LIMIT_US};
 use tide_photo::{ClockQuality, ClockSource};
 
 use crate::config::Position;
 
-/// How long a report's source counts while somebody keeps the clock, in microseconds: 7 hours. The clock is checked every 6, as
+/// How long a report's source counts while somebody else keeps the clock, in microseconds: 7 hours. The clock is checked every 6, as
 /// the prototype's timer had it.
 const SOURCE_FRESH_US: u64 = 7 * 3_600 * 1_000_000;
 
 /// How long a received position counts, in microseconds: an hour, in which a station does not go far.
 const POSITION_FRESH_US: u64 = 3_600 * 1_000_000;
+
+/// The least error ever claimed, in milliseconds. Our choice: it is the manifest's unit, no path over a network is known to be
+/// more symmetric than that, and 0 would claim a perfect clock.
+const FLOOR_MS: u32 = 1;
+
+/// What the kernel says of its clock while somebody vouches for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KernelBound {
+    /// Its largest error, in microseconds.
+    pub max_error_us: u64,
+    /// What it may still slew away, in microseconds: on top of that, either way.
+    pub slewing_us: u64,
+}
 
 /// A report that is about the boot in hand, and how long ago the clock was set, in microseconds.
 #[derive(Debug, Clone, Copy)]
@@ -27,21 +40,62 @@ impl<'a> Heard<'a> {
         let age_us = monotonic_us.checked_sub(report.set_at_monotonic_us)?;
         (!boot_id.is_empty() && report.boot_id == boot_id).then_some(Self { report, age_us })
     }
+
+    /// Whether the kernel's bound is the one that the report's writer gave it: then nobody else has touched the clock since.
+    fn is_untouched(self, kernel: KernelBound) -> bool {
+        let set_us = self.report.kernel_max_error_us_when_set;
+        set_us.is_some_and(|set_us| clock_report::is_still_the_bound(kernel.max_error_us, set_us, self.age_us))
+    }
+
+    /// Whether the report's writer found right, a short time ago, a clock that another keeps.
+    fn is_of_a_kept_clock(self) -> bool {
+        self.report.source == ClockSource::Gps && self.report.kept_by.is_some() && self.age_us <= SOURCE_FRESH_US
+    }
+
+    /// Whether the kernel would still vouch for the clock by what the report's writer told it.
+    fn is_still_vouched_for(self) -> bool {
+        let set_us = self.report.kernel_max_error_us_when_set;
+        set_us.is_some_and(|set_us| {
+            let bound_us = clock_report::kernel_bound_us(set_us, self.age_us);
+            bound_us < KERNEL_LIMIT_US && !clock_report::is_still_the_bound(KERNEL_LIMIT_US, set_us, self.age_us)
+        })
+    }
 }
 
-/// The clock's quality. The kernel's bound counts while it has one. Without one, a clock that was set from the battery-backed
-/// clock, or once from GPS, is known as well as it was then, and worse as time goes by.
-pub fn judge(kernel: ClockQuality, heard: Option<Heard>) -> ClockQuality {
-    let Some(Heard { report, age_us }) = heard else { return kernel };
-    match kernel.uncertainty_ms() {
-        Some(ms) if age_us <= SOURCE_FRESH_US => ClockQuality::synchronised(report.source, ms).unwrap_or(kernel),
-        Some(_) => kernel,
-        None if matches!(report.source, ClockSource::Rtc | ClockSource::Gps) => {
-            let ms = report.uncertainty_ms.saturating_add(drift_ms(age_us));
-            ClockQuality::synchronised(report.source, ms).unwrap_or(kernel)
+/// The clock's quality. A clock that nobody has touched since it was set is known as well as it was then, and worse as time goes by.
+/// One that somebody else keeps is within the kernel's bound, and has its time from the network for all we know, unless GPS has
+/// found it right.
+pub fn judge(kernel: Option<KernelBound>, heard: Option<Heard>) -> ClockQuality {
+    let Some(kernel) = kernel else { return heard.map_or_else(ClockQuality::unsynchronised, unvouched) };
+    let kept_us = kernel.max_error_us.saturating_add(kernel.slewing_us);
+    match heard {
+        Some(heard) if heard.is_untouched(kernel) => {
+            let set_us = heard.report.error_us(heard.age_us).saturating_add(kernel.slewing_us);
+            synchronised(heard.report.source, set_us.min(kept_us))
         }
-        None => kernel,
+        Some(heard) if heard.is_of_a_kept_clock() => synchronised(ClockSource::Gps, kept_us),
+        _ => synchronised(ClockSource::Ntp, kept_us),
     }
+}
+
+/// A clock that nobody vouches for: set from the battery-backed clock, or once from GPS so long ago that the kernel's bound has come
+/// to its end. Where the kernel should still vouch for it but does not, somebody has stepped it.
+fn unvouched(heard: Heard) -> ClockQuality {
+    let Heard { report, age_us } = heard;
+    if !matches!(report.source, ClockSource::Rtc | ClockSource::Gps)
+        || report.kept_by.is_some()
+        || heard.is_still_vouched_for()
+    {
+        return ClockQuality::unsynchronised();
+    }
+    let ms = report.uncertainty_ms.saturating_add(drift_ms(age_us));
+    ClockQuality::synchronised(report.source, ms).unwrap_or_else(ClockQuality::unsynchronised)
+}
+
+/// Rounded up, never down.
+fn synchronised(source: ClockSource, error_us: u64) -> ClockQuality {
+    let ms = u32::try_from(error_us.div_ceil(1_000)).unwrap_or(u32::MAX).max(FLOOR_MS);
+    ClockQuality::synchronised(source, ms).unwrap_or_else(ClockQuality::unsynchronised)
 }
 
 /// Where the receiver is, if it had a fix a short time ago.
@@ -54,8 +108,7 @@ pub fn position(heard: Heard) -> Option<Position> {
 
 /// How far a clock that nobody keeps may have gone wrong, in milliseconds, rounded up.
 pub fn drift_ms(elapsed_us: u64) -> u32 {
-    let drift_us = u128::from(elapsed_us) * u128::from(DRIFT_PPM);
-    u32::try_from(drift_us.div_ceil(1_000_000 * 1_000)).unwrap_or(u32::MAX)
+    u32::try_from(clock_report::drift_us(elapsed_us, DRIFT_PPM).div_ceil(1_000)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -72,36 +125,84 @@ mod tests {
         ClockReport::from_json(json.as_bytes()).unwrap()
     }
 
-    /// Source and bound in words, `later_us` after the clock was set.
-    fn judged(kernel: ClockQuality, source: &str, boot_id: &str, later_us: u64) -> String {
-        let report = report(source, 3);
-        judge(kernel, Heard::new(&report, boot_id, SET_AT_US + later_us)).to_string()
+    /// Source and bound in words, `later_us` after the clock was set; the kernel vouches for it within that many microseconds.
+    fn judged(kernel_us: Option<u64>, report: &ClockReport, later_us: u64) -> String {
+        let kernel = kernel_us.map(|max_error_us| KernelBound { max_error_us, slewing_us: 0 });
+        judge(kernel, Heard::new(report, "boot", SET_AT_US + later_us)).to_string()
     }
 
-    fn kept() -> ClockQuality {
-        ClockQuality::synchronised(ClockSource::Ntp, 7).unwrap()
+    const HOUR_US: u64 = 3_600_000_000;
+
+    /// Set from GPS within 20 ms, which the kernel was told, on an oscillator of less than 60 ppm.
+    fn vouched() -> ClockReport {
+        ClockReport { drift_bound_ppm: Some(60), kernel_max_error_us_when_set: Some(20_000), ..report("gps", 3) }
     }
 
     #[test]
-    fn while_somebody_keeps_the_clock_the_source_is_the_reports_and_the_bound_the_kernels() {
-        assert_eq!(judged(kept(), "gps", "boot", 1), "gps ± 7 ms");
-        assert_eq!(judged(kept(), "gps", "boot", SOURCE_FRESH_US), "gps ± 7 ms");
-        assert_eq!(judged(kept(), "gps", "boot", SOURCE_FRESH_US + 1), "ntp ± 7 ms");
-        assert_eq!(judged(kept(), "gps", "another boot", 1), "ntp ± 7 ms");
-        assert_eq!(judged(kept(), "unsynchronised", "boot", 1), "ntp ± 7 ms");
-        assert_eq!(judge(kept(), None), kept());
+    fn a_clock_that_nobody_else_has_touched_is_as_good_as_its_oscillator() {
+        assert_eq!(judged(Some(20_000), &vouched(), 0), "gps ± 20 ms");
+        assert_eq!(judged(Some(1_820_000), &vouched(), HOUR_US), "gps ± 236 ms", "0.2 s in an hour, not 1.8");
+        assert_eq!(judged(Some(1_815_500), &vouched(), HOUR_US), "gps ± 236 ms", "the kernel's second is not ours");
+        assert_eq!(judged(Some(14_420_000), &vouched(), 8 * HOUR_US), "gps ± 1748 ms", "as long as the kernel vouches");
+        let unmeasured = ClockReport { drift_bound_ppm: None, ..vouched() };
+        assert_eq!(judged(Some(1_820_000), &unmeasured, HOUR_US), "gps ± 1820 ms");
+        let kernel = KernelBound { max_error_us: 21_000, slewing_us: 100_000 };
+        let report = vouched();
+        let slewing = judge(Some(kernel), Heard::new(&report, "boot", SET_AT_US + 2_000_000));
+        assert_eq!(slewing.to_string(), "gps ± 121 ms", "what is being slewed comes on top");
+    }
+
+    #[test]
+    fn a_clock_that_somebody_else_keeps_has_its_time_from_there() {
+        for source in ["rtc", "gps"] {
+            let ours = ClockReport { source: ClockSource::from_word(source).unwrap(), ..vouched() };
+            assert_eq!(judged(Some(7_000), &ours, HOUR_US), "ntp ± 7 ms", "{source}");
+            assert_eq!(judged(Some(2_000_000), &ours, HOUR_US), "ntp ± 2000 ms", "{source}, worse than ours was");
+        }
+        assert_eq!(judged(Some(7_000), &report("rtc", 3), 1), "ntp ± 7 ms", "the kernel was not told, so not by us");
+        assert_eq!(judged(Some(7_000), &report("unsynchronised", 3), 1), "ntp ± 7 ms");
+        let elsewhere = ClockReport { boot_id: "another boot".to_owned(), ..vouched() };
+        assert_eq!(judged(Some(20_000), &elsewhere, 0), "ntp ± 20 ms");
+        assert_eq!(judge(Some(KernelBound { max_error_us: 7_000, slewing_us: 1 }), None).to_string(), "ntp ± 8 ms");
+    }
+
+    #[test]
+    fn a_kept_clock_that_gps_found_right_has_its_time_from_gps() {
+        let kept = ClockReport { kept_by: Some("chronyd".to_owned()), ..report("gps", 3) };
+        assert_eq!(judged(Some(7_000), &kept, SOURCE_FRESH_US), "gps ± 7 ms");
+        assert_eq!(judged(Some(7_000), &kept, SOURCE_FRESH_US + 1), "ntp ± 7 ms");
+        assert_eq!(judged(None, &kept, 1), "unsynchronised, uncertainty unknown", "its keeper has given it up");
+    }
+
+    #[test]
+    fn no_clock_is_perfect() {
+        let perfect = KernelBound { max_error_us: 0, slewing_us: 0 };
+        assert_eq!(judge(Some(perfect), None).to_string(), "ntp ± 1 ms");
+        let endless = KernelBound { max_error_us: u64::MAX, slewing_us: u64::MAX };
+        assert_eq!(judge(Some(endless), None).uncertainty_ms(), Some(u32::MAX));
+        assert_eq!(judge(None, None), ClockQuality::unsynchronised());
     }
 
     #[test]
     fn a_clock_that_nobody_keeps_gets_worse_from_where_it_was_set() {
-        let loose = ClockQuality::unsynchronised();
-        assert_eq!(judged(loose, "rtc", "boot", 0), "rtc ± 20 ms");
-        assert_eq!(judged(loose, "rtc", "boot", 1), "rtc ± 21 ms", "rounded up, never down");
-        assert_eq!(judged(loose, "gps", "boot", 3_600_000_000), "gps ± 1820 ms", "1.8 s in an hour");
-        assert_eq!(judged(loose, "gps", "boot", u64::MAX - SET_AT_US), "gps ± 4294968 s", "no end, and no overflow");
-        for (source, boot_id) in [("ntp", "boot"), ("unsynchronised", "boot"), ("rtc", "another boot"), ("rtc", "")] {
-            assert_eq!(judged(loose, source, boot_id, 1), loose.to_string(), "{source} {boot_id}");
+        let loose = |source: &str, later_us| judged(None, &report(source, 3), later_us);
+        assert_eq!(loose("rtc", 0), "rtc ± 20 ms");
+        assert_eq!(loose("rtc", 1), "rtc ± 21 ms", "rounded up, never down");
+        assert_eq!(loose("gps", HOUR_US), "gps ± 1820 ms", "1.8 s in an hour");
+        assert_eq!(loose("gps", u64::MAX - SET_AT_US), "gps ± 4294968 s", "no end, and no overflow");
+        for source in ["ntp", "unsynchronised"] {
+            assert_eq!(loose(source, 1), "unsynchronised, uncertainty unknown", "{source}");
         }
+        for boot_id in ["another boot", ""] {
+            let elsewhere = ClockReport { boot_id: boot_id.to_owned(), ..report("rtc", 3) };
+            assert_eq!(judged(None, &elsewhere, 1), "unsynchronised, uncertainty unknown", "{boot_id}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_lost_its_bound_too_early_was_stepped_by_somebody() {
+        assert_eq!(judged(None, &vouched(), HOUR_US), "unsynchronised, uncertainty unknown");
+        assert_eq!(judged(None, &vouched(), 9 * HOUR_US), "gps ± 17 s", "the kernel's bound came to its end");
     }
 
     #[test]

@@ -6,21 +6,28 @@ use tide_photo::clock::DRIFT_PPM;
 
 use crate::devices::clock::{KernelState, Reading};
 
-/// What the temperature may add to the drift that was measured, in parts per billion: 10 ppm. Ours, for an oscillator without
-/// compensation, as a Pi's crystal is. Over the day its frequency may swing 5 ppm to either side; it may then have been measured
-/// at one end of the swing and run at the other, which is twice the swing.
+/// What the temperature may add to a drift that was measured over less than a day, in parts per billion: 10 ppm. Ours, for an
+/// oscillator without compensation, as a Pi's crystal is. Over the day its frequency may swing 5 ppm to either side; it may then
+/// have been measured at one end of the swing and run at the other, which is twice the swing.
 const TEMPERATURE_PPB: u64 = 10_000;
+
+/// The same for a drift that was measured over whole days, whose mean lies in the middle of the swing: 8 ppm. Ours: 5 of them for the
+/// swing, and 3 for the weather's change from those days to this one.
+const TEMPERATURE_AFTER_DAYS_PPB: u64 = 8_000;
+
+/// From when on a drift counts as measured over whole days, in microseconds: 23 hours. Ours: a check may be a little early.
+const DAYS_FROM_US: u64 = 23 * 3_600 * 1_000_000;
 
 /// Shortest time over which drift is measured, in microseconds: an hour. Ours: a board is still warming up for minutes after the
 /// boot, and its crystal with it.
 const SHORTEST_US: u64 = 3_600 * 1_000_000;
 
-/// Longest time over which drift is measured, in microseconds: 25 hours. Ours: a whole day averages out its swing, and an hour
-/// more is for a check that was late; a longer one would lag behind the season.
-const LONGEST_US: u64 = 25 * 3_600 * 1_000_000;
+/// Longest time over which drift is measured, in microseconds: 4 days and an hour. Ours: text of a receiver, good to 0.15 s, then
+/// tells drift to 1 ppm; an hour more is for a check that was late; over a longer time the season would lag behind.
+const LONGEST_US: u64 = 97 * 3_600 * 1_000_000;
 
-/// Most checks that are remembered. Ours: more than a day of the timer's.
-const MOST_CHECKS: usize = 16;
+/// Most checks that are remembered. Ours: four days of the timer's are 17.
+const MOST_CHECKS: usize = 64;
 
 /// How far the boot may move on the clock without anybody stepping it, in microseconds, beside the spreads of both readings. Ours:
 /// the kernel keeps both clocks from one counter, and a microsecond is what cutting off hides.
@@ -47,13 +54,15 @@ struct Check {
     frequency_ppb: i64,
 }
 
-/// How fast the oscillator runs wrong: positive where it runs fast. In parts per billion, as its uncertainty.
+/// How fast the oscillator runs wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drift {
-    /// The drift.
+    /// The drift, in parts per billion: positive where it runs fast.
     pub ppb: i64,
-    /// How far the measurements may be off.
+    /// How far off the measurements may make that, in parts per billion.
     pub uncertainty_ppb: u64,
+    /// Over how long it was measured, in microseconds.
+    pub over_us: u64,
 }
 
 impl Track {
@@ -97,19 +106,14 @@ impl Track {
     /// The drift, from the oldest check to the newest; none from checks that are too close to each other.
     pub fn drift(&self) -> Option<Drift> {
         let (first, last) = (self.checks.first()?, self.checks.last()?);
-        let elapsed_us = last.gps_us.checked_sub(first.gps_us)?;
-        if elapsed_us < SHORTEST_US.cast_signed() {
-            return None;
-        }
-        let shown_us = i64::try_from(last.monotonic_us - first.monotonic_us).ok()?;
-        let gained_us = shown_us - self.slewed_us() - elapsed_us;
-        let doubt_us = first.uncertainty_us.saturating_add(last.uncertainty_us);
+        let over_us = u64::try_from(last.gps_us.checked_sub(first.gps_us)?).ok().filter(|us| *us >= SHORTEST_US)?;
+        let shown_us = i128::from(last.monotonic_us - first.monotonic_us) - i128::from(self.slewed_us());
+        let gained_us = shown_us - i128::from(over_us);
+        let doubt_us = u128::from(first.uncertainty_us) + u128::from(last.uncertainty_us);
         Some(Drift {
-            ppb: i64::try_from(i128::from(gained_us) * 1_000_000_000 / i128::from(elapsed_us)).ok()?,
-            uncertainty_ppb: u64::try_from(
-                (u128::from(doubt_us) * 1_000_000_000).div_ceil(elapsed_us.unsigned_abs().into()),
-            )
-            .ok()?,
+            ppb: i64::try_from(gained_us * 1_000_000_000 / i128::from(over_us)).ok()?,
+            uncertainty_ppb: u64::try_from((doubt_us * 1_000_000_000).div_ceil(u128::from(over_us))).ok()?,
+            over_us,
         })
     }
 
@@ -133,7 +137,8 @@ impl Check {
 /// the temperature may add, and never more than the kernel assumes.
 pub fn bound_ppm(drift: Option<Drift>) -> u32 {
     let Some(drift) = drift else { return DRIFT_PPM };
-    let ppb = drift.ppb.unsigned_abs().saturating_add(drift.uncertainty_ppb).saturating_add(TEMPERATURE_PPB);
+    let temperature_ppb = if drift.over_us < DAYS_FROM_US { TEMPERATURE_PPB } else { TEMPERATURE_AFTER_DAYS_PPB };
+    let ppb = drift.ppb.unsigned_abs().saturating_add(drift.uncertainty_ppb).saturating_add(temperature_ppb);
     u32::try_from(ppb.div_ceil(1_000)).unwrap_or(u32::MAX).min(DRIFT_PPM)
 }
 
@@ -171,13 +176,15 @@ mod tests {
         let drift = after(6, 1_080_000, 100_000).drift().unwrap();
         assert_eq!((drift.ppb / 100, drift.uncertainty_ppb / 100), (-499, 92));
         assert_eq!(bound_ppm(Some(drift)), 70, "50 measured, 9.3 of doubt, 10 of temperature");
+        let over_a_day = after(24, 4_320_000, 100_000).drift();
+        assert_eq!(bound_ppm(over_a_day), 61, "50 measured, 2.3 of doubt, 8 of temperature");
         assert!(after(6, -1_080_000, 1).drift().unwrap().ppb > 50_000 - 10);
     }
 
     #[test]
     fn what_was_not_measured_is_as_bad_as_the_kernel_assumes() {
         assert_eq!(bound_ppm(None), 500);
-        assert_eq!(bound_ppm(Some(Drift { ppb: i64::MIN, uncertainty_ppb: u64::MAX })), 500);
+        assert_eq!(bound_ppm(Some(Drift { ppb: i64::MIN, uncertainty_ppb: u64::MAX, over_us: 0 })), 500);
         assert_eq!(after(0, 0, 1).drift(), None, "twice at one moment");
         let mut track = Track::default();
         track.check(reading(HOUR_US, 0), &KERNEL, 0, 1);
@@ -214,13 +221,14 @@ mod tests {
     }
 
     #[test]
-    fn drift_is_that_of_the_last_day() {
+    fn drift_is_that_of_the_last_days() {
         let mut track = Track::default();
         for sixth in 0..40 {
             track.check(reading(sixth * 6 * HOUR_US, 0), &KERNEL, 0, 100_000);
         }
-        assert_eq!(track.checks.len(), 5);
-        assert_eq!(track.drift(), Some(Drift { ppb: 0, uncertainty_ppb: 2_315 }), "200 ms in 24 h");
+        assert_eq!(track.checks.len(), 17);
+        let drift = track.drift().unwrap();
+        assert_eq!((drift.ppb, drift.uncertainty_ppb), (0, 579), "200 ms in 4 days");
         let json = serde_json::to_string(&track).unwrap();
         assert_eq!(serde_json::from_str::<Track>(&json).unwrap(), track);
     }

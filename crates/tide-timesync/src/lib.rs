@@ -15,3 +15,6 @@ pub mod setting;
 pub mod steering;
 pub mod sync;
 pub mod verdict;
+
+#[cfg(test)]
+mod steady_state;

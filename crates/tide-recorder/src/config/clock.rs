@@ -14,6 +14,6 @@ pub struct Clock {
 
 impl Default for Clock {
     fn default() -> Self {
-        Self { report: PathBuf::from("/run/tide/timesync.json") }
+        Self { report: PathBuf::from("/run/tide-timesync/report.json") }
     }
 }

@@ -63,7 +63,7 @@ impl Clock for KernelClock {
     fn quality(&self) -> ClockQuality {
         let report = timesync_report::read(&self.report);
         let heard = report.as_ref().and_then(|report| Heard::new(report, &self.boot_id, self.monotonic_us()));
-        clock_quality::judge(super::adjtimex::clock_quality(), heard)
+        clock_quality::judge(super::adjtimex::bound(), heard)
     }
 
     fn monotonic_us(&self) -> u64 {
