@@ -16,6 +16,7 @@ mod status;
 mod upload;
 mod within;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use tide_photo::StationName;
 use tide_settings::{FILE_VARIABLE, Hidden, SettingsError, Sources};
@@ -97,6 +98,9 @@ pub struct Settings {
     /// What the station tells of itself.
     #[serde(default)]
     pub status: Status,
+    /// The receiver and the RTC are those of `tide-timesync`, which reads the same file.
+    gps: Option<IgnoredAny>,
+    rtc: Option<IgnoredAny>,
 }
 
 /// The server, and how both sides know each other.

@@ -41,6 +41,9 @@ pub struct SyncOptions {
     /// Touch neither the machine's clock nor its battery-backed one: use a clock and a chip that are kept in files of this folder
     #[arg(long, value_name = "DIR")]
     pub rehearse: Option<PathBuf>,
+    /// Do not wait for GPS: set the system clock from the battery-backed one, as at the boot
+    #[arg(long)]
+    pub from_rtc: bool,
 }
 
 /// Of `fixes`.

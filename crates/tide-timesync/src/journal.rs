@@ -82,7 +82,10 @@ fn open(path: &Path) -> std::io::Result<File> {
     if fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() > LARGEST_BYTES) {
         let mut aside = path.as_os_str().to_owned();
         aside.push(".1");
-        fs::rename(path, PathBuf::from(aside))?;
+        if fs::rename(path, PathBuf::from(aside)).is_err() {
+            // Whoever may write the file need not have the right to rename it. The journal and the history have its lines, too.
+            return File::create(path);
+        }
     }
     OpenOptions::new().create(true).append(true).open(path)
 }

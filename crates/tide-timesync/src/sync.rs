@@ -88,7 +88,8 @@ pub fn run(tools: &mut Tools, settings: &Settings, kept: &mut Kept) -> Outcome {
     let wait_us = u64::from(settings.gps.wait_s) * 1_000_000;
     let now_us = || clock.reading().monotonic_us;
     let mut heard = gather::listen(&mut tools.receivers, &rules, wait_us, now_us, &witnesses, tools.journal);
-    if wait_for_keeper(clock, tools.daemons, tools.timer, tools.journal, settings, kept) {
+    let listens = !tools.receivers.is_empty();
+    if listens && wait_for_keeper(clock, tools.daemons, tools.timer, tools.journal, settings, kept) {
         // Meanwhile what was heard has grown old.
         heard = gather::listen(&mut tools.receivers, &rules, wait_us, now_us, &witnesses, tools.journal);
     }
@@ -96,7 +97,9 @@ pub fn run(tools: &mut Tools, settings: &Settings, kept: &mut Kept) -> Outcome {
     let report = match heard.verdict {
         Verdict::Trusted(trust) => this.with_gps(&trust, rtc.as_mut()),
         Verdict::Wanting(reason) => {
-            this.warn(format!("no time from GPS: {reason}"));
+            if listens {
+                this.warn(format!("no time from GPS: {reason}"));
+            }
             this.without_gps(rtc.as_ref())
         }
     };
@@ -236,7 +239,7 @@ impl ThisRun<'_, '_> {
     fn with_gps(&mut self, trust: &Trust, rtc: Option<&mut RtcInHand>) -> ClockReport {
         let reading = self.tools.clock.reading();
         let offset_us = trust.gps_less_monotonic_us + reading.monotonic_us.cast_signed() - reading.real_us;
-        let uncertainty_us = trust.uncertainty_us.saturating_add(reading.spread_us);
+        let uncertainty_us = trust.uncertainty_us_at(reading.monotonic_us).saturating_add(reading.spread_us);
         self.run.offset_us = Some(offset_us);
         self.run.uncertainty_us = Some(uncertainty_us);
         self.run.fixes = Some(trust.fixes);

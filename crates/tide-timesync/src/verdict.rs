@@ -32,6 +32,10 @@ const WITNESS_WITHIN: SignedDuration = SignedDuration::from_hours(24);
 /// what receivers with a busy line were seen to vary by is half of that.
 const JUMP_US: u64 = 300_000;
 
+/// How fast the clock that is never set may run wrong within the minute that is judged here, in parts per million: 100. Ours: no
+/// board is built with a worse crystal. (The kernel's own 500 would hide how exact a pulse is.)
+pub const SHORT_DRIFT_PPM: u64 = 100;
+
 /// Longest gap within which two fixes follow each other, in microseconds: 10 s. After that the count begins anew.
 const LONGEST_GAP_US: u64 = 10_000_000;
 
@@ -64,8 +68,17 @@ pub struct Trust {
     pub rollovers: i32,
     /// Whether a pulse told where the second begins.
     pub by_pulse: bool,
+    /// When it was so, in microseconds since the boot.
+    pub at_us: u64,
     /// The last of the fixes.
     pub last: Fix,
+}
+
+impl Trust {
+    /// How far it may be off by now, in microseconds.
+    pub fn uncertainty_us_at(&self, monotonic_us: u64) -> u64 {
+        self.uncertainty_us.saturating_add(short_drift_us(monotonic_us.saturating_sub(self.at_us)))
+    }
 }
 
 /// Why fixes are not trusted.
@@ -253,25 +266,33 @@ fn era(told: Timestamp, rules: &Rules, witnesses: &[Timestamp]) -> Result<(Times
 /// of the two clocks. (What the bytes take on the wire would narrow it, but adapters for USB do not keep the speed they are told.)
 fn trust(agreeing: &[Agreeing], rules: &Rules, pulse: Option<Pulse>) -> Verdict {
     let Some(last) = agreeing.last() else { return Verdict::Wanting(Reason::Silent) };
+    let first_us = agreeing.first().map_or(last.heard_us, |first| first.heard_us);
+    let drift_us = short_drift_us(last.heard_us.saturating_sub(first_us));
     let relation = |one: &Agreeing| one.time.as_microsecond() - one.heard_us.cast_signed();
     let most = |one: &Agreeing| relation(one) + (rules.max_latency_us + one.fix.extra_delay_us).cast_signed();
     let (Some(least), Some(most)) = (agreeing.iter().map(relation).max(), agreeing.iter().map(most).min()) else {
         return Verdict::Wanting(Reason::Silent);
     };
-    if most < least {
+    if most + drift_us.cast_signed() < least {
         return Verdict::Wanting(Reason::Scattered);
     }
     // Without a bound of the receiver's own, a microsecond is what none exceeds that has a fix.
     let own_us = agreeing.iter().filter_map(|one| one.fix.accuracy_us).max().unwrap_or(1);
     let middle = Trust {
         gps_less_monotonic_us: least.midpoint(most),
-        uncertainty_us: (most - least).unsigned_abs().div_ceil(2) + own_us,
+        uncertainty_us: (most - least).max(0).unsigned_abs().div_ceil(2) + drift_us + own_us,
         fixes: agreeing.len(),
         rollovers: last.rollovers,
         by_pulse: false,
+        at_us: last.heard_us,
         last: Fix { time: last.time, ..last.fix.clone() },
     };
     Verdict::Trusted(pulse.and_then(|pulse| sharpened(&middle, pulse, own_us)).unwrap_or(middle))
+}
+
+/// What the clock that is never set may go wrong in so short a time, in microseconds.
+fn short_drift_us(elapsed_us: u64) -> u64 {
+    elapsed_us.saturating_mul(SHORT_DRIFT_PPM).div_ceil(1_000_000)
 }
 
 /// With a pulse the interval has to hold one beginning of a second only, and that is it.
@@ -286,6 +307,7 @@ fn sharpened(middle: &Trust, pulse: Pulse, own_us: u64) -> Option<Trust> {
         gps_less_monotonic_us: middle.gps_less_monotonic_us - off_us,
         uncertainty_us: pulse.uncertainty_us + own_us,
         by_pulse: true,
+        at_us: pulse.monotonic_us,
         ..middle.clone()
     })
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 /// What is known of the clock.
 #[derive(Debug, Clone, Deserialize)]
@@ -10,10 +11,15 @@ use serde::Deserialize;
 pub struct Clock {
     /// Where the program that sets the clock says from what it did. There need not be such a file.
     pub report: PathBuf,
+    /// The rest of this table is that program's.
+    folder: Option<IgnoredAny>,
+    log_file: Option<IgnoredAny>,
+    limits: Option<IgnoredAny>,
 }
 
 impl Default for Clock {
     fn default() -> Self {
-        Self { report: PathBuf::from("/run/tide-timesync/report.json") }
+        let report = PathBuf::from("/run/tide-timesync/report.json");
+        Self { report, folder: None, log_file: None, limits: None }
     }
 }

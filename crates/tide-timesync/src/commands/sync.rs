@@ -37,7 +37,10 @@ const BUILT_S: &str = env!("TIDE_BUILT_S");
 /// # Errors
 /// If the settings cannot be used, or another run is under way.
 pub fn sync(options: &SyncOptions) -> anyhow::Result<u8> {
-    let settings = Settings::load()?;
+    let mut settings = Settings::load()?;
+    if options.from_rtc {
+        settings.gps.source = GpsSource::None;
+    }
     let rehearsal = options.rehearse.as_deref();
     let folder = rehearsal.unwrap_or(&settings.clock.folder);
     let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
