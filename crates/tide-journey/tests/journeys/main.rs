@@ -4,6 +4,7 @@ mod acme;
 mod bad_input;
 mod browser;
 mod cameras;
+mod clock;
 mod described;
 mod faults;
 mod first_start;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         browser::journeys(),
         described::journeys(),
         cameras::journeys(),
+        clock::journeys(),
         faults::journeys(),
         first_start::journeys(),
         guest::journeys(),

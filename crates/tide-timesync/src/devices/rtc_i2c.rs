@@ -121,8 +121,8 @@ where
         let registers = self.burst(0, self.chip.register_count())?;
         let writes = self.chip.writes(&registers, at);
         for write in writes.map_err(|reason| RtcError::NotHeld { name: self.name(), reason })? {
-            let bytes: Vec<u8> = std::iter::once(write.register).chain(write.bytes).collect();
-            let written = self.device.write(&bytes);
+            // On the wire the same as a plain write of register and bytes; this form every adapter knows.
+            let written = self.device.smbus_write_i2c_block_data(write.register, &write.bytes);
             written.map_err(|error| RtcError::Unwritable { name: self.name(), source: error.into() })?;
         }
         Ok(())

@@ -231,3 +231,101 @@ impl PacketMoment {
         Some(Fix { time: self.time?, ..self.fix.clone() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The fixes of these sentences, which need no checksum here: time and mode.
+    fn fixes(sentences: &[&str]) -> Vec<(String, u8)> {
+        let mut epochs = Epochs::default();
+        let with_checksum: Vec<String> = sentences.iter().map(|text| format!("${text}*00")).collect();
+        let all = with_checksum.iter().flat_map(|text| epochs.take(Frame::Sentence(text), None));
+        all.map(|fix| (fix.time.to_string(), fix.mode)).collect()
+    }
+
+    fn rmc(time: &str, date: &str) -> String {
+        format!("GPRMC,{time},A,4807.038,N,01131.000,E,0.0,0.0,{date},,,A")
+    }
+
+    fn gga(time: &str) -> String {
+        format!("GPGGA,{time},4807.038,N,01131.000,E,1,08,0.9,545.4,M,46.9,M,,")
+    }
+
+    fn at(texts: &[(&str, u8)]) -> Vec<(String, u8)> {
+        texts.iter().map(|(time, mode)| ((*time).to_owned(), *mode)).collect()
+    }
+
+    #[test]
+    fn a_moment_is_told_once_by_whatever_sentences() {
+        let told = [
+            rmc("120000", "250526"),
+            gga("120000"),
+            rmc("120001", "250526"),
+            gga("120001"),
+            rmc("120002", "250526"),
+            gga("120002"),
+        ];
+        let told: Vec<&str> = told.iter().map(String::as_str).collect();
+        // The first sentence of all may be the last of its moment; from the second moment on the cycle is known.
+        assert_eq!(
+            fixes(&told),
+            at(&[("2026-05-25T12:00:00Z", 2), ("2026-05-25T12:00:01Z", 3), ("2026-05-25T12:00:02Z", 3)])
+        );
+    }
+
+    #[test]
+    fn no_time_without_a_date() {
+        assert_eq!(fixes(&[&gga("120000"), &gga("120001"), &gga("120002")]), at(&[]));
+        let late = [gga("120000"), gga("120001"), rmc("120001", "250526"), gga("120002"), rmc("120002", "250526")];
+        let late: Vec<&str> = late.iter().map(String::as_str).collect();
+        // Its first date came behind what had been the end of a moment before.
+        assert_eq!(fixes(&late), at(&[("2026-05-25T12:00:02Z", 3)]));
+    }
+
+    #[test]
+    fn the_day_goes_on_at_midnight_before_the_next_date_comes() {
+        let night = [rmc("235959", "311226"), gga("235959"), gga("000000"), rmc("000000", "010127")];
+        let night: Vec<&str> = night.iter().map(String::as_str).collect();
+        assert_eq!(fixes(&night), at(&[("2026-12-31T23:59:59Z", 2), ("2027-01-01T00:00:00Z", 3)]));
+        // A receiver that repeats itself has not lived through a day.
+        let back = [rmc("120005", "250526"), gga("120005"), gga("120001")];
+        let back: Vec<&str> = back.iter().map(String::as_str).collect();
+        assert_eq!(fixes(&back)[1..], at(&[("2026-05-25T12:00:01Z", 3)]));
+    }
+
+    #[test]
+    fn a_leap_second_is_marked() {
+        let mut epochs = Epochs::default();
+        let text = format!("${}*00", rmc("235960", "311216"));
+        let fix = epochs.take(Frame::Sentence(&text), None).pop().unwrap();
+        assert_eq!((fix.time.to_string().as_str(), fix.leap_second), ("2017-01-01T00:00:00Z", true));
+    }
+
+    #[test]
+    fn a_receiver_that_has_lost_the_time_has_lost_the_date() {
+        let lost = [rmc("120000", "250526"), gga("120000"), "GPRMC,,V,,,,,,,,,,N".to_owned(), gga("120001")];
+        let lost: Vec<&str> = lost.iter().map(String::as_str).collect();
+        assert_eq!(fixes(&lost).last().unwrap().0, "2026-05-25T12:00:00Z");
+    }
+
+    #[test]
+    fn packets_tell_a_moment_when_its_last_one_has_come() {
+        let mut epochs = Epochs::default();
+        let pvt = |second: u8| {
+            let mut payload = [0; 92];
+            payload[0..4].copy_from_slice(&(u32::from(second) * 1_000).to_le_bytes());
+            payload[4..11].copy_from_slice(&[0xEA, 0x07, 5, 25, 12, 0, second]);
+            (payload[11], payload[20]) = (0x07, 3);
+            payload
+        };
+        let mut take = |kind: (u8, u8), payload: &[u8]| epochs.take(Frame::Packet { kind, payload }, None).len();
+        // NAV-PVT, then NAV-DOP. The first moment shows what the last packet is.
+        let seen = [take((1, 7), &pvt(1)), take((1, 4), &1_000_u32.to_le_bytes())];
+        assert_eq!(seen, [0, 0]);
+        let seen = [take((1, 7), &pvt(2)), take((1, 4), &2_000_u32.to_le_bytes())];
+        assert_eq!(seen, [0, 1]);
+        let seen = [take((1, 7), &pvt(3)), take((1, 7), &pvt(4)), take((1, 4), &4_000_u32.to_le_bytes())];
+        assert_eq!(seen, [0, 1, 0], "a moment without its last packet changes what is the last one");
+    }
+}

@@ -146,3 +146,87 @@ fn packet(bytes: &[u8]) -> Option<Frame<'_>> {
     let ([class, id, _, _], payload) = body.split_first_chunk::<4>()?;
     (counted == *told).then_some(Frame::Packet { kind: (*class, *id), payload })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GGA: &str = "$GPGGA,123519,4807.038,N,01131.000,E,1,08,0.9,545.4,M,46.9,M,,*47";
+
+    /// UBX ACK-ACK, from u-blox's protocol description.
+    const ACK: [u8; 10] = [0xB5, 0x62, 0x05, 0x01, 0x02, 0x00, 0x06, 0x01, 0x0F, 0x38];
+
+    /// What comes out, sentences as they are and packets by class and id, whatever pieces the bytes come in.
+    fn check(bytes: &[u8], expected: &[&str]) {
+        for piece in [1, 2, 7, bytes.len().max(1)] {
+            let mut framer = Framer::default();
+            let mut frames = Vec::new();
+            for bytes in bytes.chunks(piece) {
+                framer.push(bytes, |frame| {
+                    frames.push(match frame {
+                        Frame::Sentence(text) => text.to_owned(),
+                        Frame::Packet { kind: (class, id), .. } => format!("{class:02x}{id:02x}"),
+                    });
+                });
+            }
+            assert_eq!(frames, expected, "in pieces of {piece}: {}", bytes.escape_ascii());
+        }
+    }
+
+    fn with(parts: &[&[u8]]) -> Vec<u8> {
+        parts.concat()
+    }
+
+    #[test]
+    fn sentences_and_packets_come_out_of_one_stream() {
+        check(&with(&[GGA.as_bytes(), b"\r\n", &ACK, GGA.as_bytes(), b"\n"]), &[GGA, "0501", GGA]);
+        check(&with(&[&ACK, &ACK]), &["0501", "0501"]);
+        check(b"", &[]);
+    }
+
+    #[test]
+    fn a_wrong_checksum_is_no_message() {
+        let wrong = GGA.replace("*47", "*48");
+        check(&with(&[wrong.as_bytes(), b"\r\n", GGA.as_bytes(), b"\r\n"]), &[GGA]);
+        check(&with(&[GGA.replace("*47", "").as_bytes(), b"\r\n", GGA.as_bytes(), b"\r\n"]), &[GGA]);
+        let mut packet = ACK;
+        packet[9] ^= 1;
+        check(&with(&[&packet, GGA.as_bytes(), b"\r\n"]), &[GGA]);
+    }
+
+    #[test]
+    fn after_noise_the_first_whole_message_counts() {
+        let half = &GGA.as_bytes()[..30];
+        check(&with(&[half, GGA.as_bytes(), b"\r\n"]), &[GGA]);
+        check(&with(&[half, &ACK, GGA.as_bytes(), b"\r\n"]), &["0501", GGA]);
+        check(&with(&[b"\0\0\xFF$\0$$$*", GGA.as_bytes(), b"\r\n"]), &[GGA]);
+        check(&with(&[&[b'$'; 10_000], b"\r\n", GGA.as_bytes(), b"\r\n"]), &[GGA]);
+        check(&with(&[&[b'A'; 10_000], GGA.as_bytes(), b"\r\n"]), &[GGA]);
+        // What looks like a packet of a thousand bytes holds nobody up.
+        check(&with(&[&[0xB5, 0x62, 1, 7, 0xE8, 3], GGA.as_bytes(), b"\r\n"]), &[GGA]);
+        check(&with(&[&[0xB5, 0x62, 1, 7, 0xFF, 0xFF], GGA.as_bytes(), b"\r\n"]), &[GGA]);
+        check(&with(&[&[0xB5, 0xB5], &ACK[1..]]), &["0501"]);
+    }
+
+    #[test]
+    fn every_beginning_of_a_message_waits_for_its_end_and_gives_none() {
+        let whole = with(&[GGA.as_bytes(), b"\r\n"]);
+        for length in 0..whole.len() - 1 {
+            check(&whole[..length], &[]);
+        }
+        for length in 0..ACK.len() {
+            check(&ACK[..length], &[]);
+        }
+    }
+
+    #[test]
+    fn a_sentence_within_a_packet_is_the_packets_own() {
+        let mut packet = with(&[&[0xB5, 0x62, 0x0A, 0x04, 8, 0], b"$GPGGA,\n"]);
+        let [a, b] = packet[2..].iter().fold([0_u8; 2], |[a, b], byte| {
+            let a = a.wrapping_add(*byte);
+            [a, b.wrapping_add(a)]
+        });
+        packet.extend([a, b]);
+        check(&packet, &["0a04"]);
+    }
+}

@@ -133,3 +133,55 @@ impl Offset {
         Some(Said::Time { device: self.device, real, clock_us, is_pulse })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_gpsd_says_is_understood() {
+        let line = br#"{"class":"TPV","device":"/dev/ttyAMA0","status":2,"mode":3,"time":"2017-12-01T17:22:38.000Z","leapseconds":18,"ept":0.005,"lat":45.2,"lon":5.8,"altHAE":278.9,"altMSL":230.2,"alt":230.2}"#;
+        let Some(Said::Fix(device, fix)) = parse(line, Some(7)) else { panic!("no fix") };
+        assert_eq!((device.as_str(), fix.mode, fix.estimated), ("/dev/ttyAMA0", 3, false));
+        assert_eq!((fix.time, fix.heard_us), ("2017-12-01T17:22:38Z".parse().unwrap(), Some(7)));
+        assert_eq!((fix.accuracy_us, fix.leap_seconds, fix.altitude_m), (Some(5_000), Some(18), Some(230.2)));
+        let version = br#"{"class":"VERSION","release":"3.22","rev":"3.22","proto_major":3,"proto_minor":14}"#;
+        assert_eq!(parse(version, None), Some(Said::Version("3.22".to_owned())));
+        let none = br#"{"class":"DEVICES","devices":[]}"#;
+        assert_eq!(parse(none, None), Some(Said::Devices(Vec::new())));
+        let pulse = br#"{"class":"PPS","device":"/dev/pps0","real_sec":1330212592,"real_nsec":0,"clock_sec":1330212592,"clock_nsec":343182,"precision":-20}"#;
+        let real = Timestamp::from_second(1_330_212_592).unwrap();
+        let expected =
+            Said::Time { device: "/dev/pps0".to_owned(), real, clock_us: 1_330_212_592_000_343, is_pulse: true };
+        assert_eq!(parse(pulse, None), Some(expected));
+    }
+
+    #[test]
+    fn dead_reckoning_and_simulation_are_estimates() {
+        for (status, estimated) in [(0, false), (1, false), (5, false), (6, true), (7, false), (8, true), (9, false)] {
+            let line = format!(r#"{{"class":"TPV","mode":3,"status":{status},"time":"2017-12-01T17:22:38.000Z"}}"#);
+            let Some(Said::Fix(_, fix)) = parse(line.as_bytes(), None) else { panic!("{status}") };
+            assert_eq!(fix.estimated, estimated, "{status}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_line_of_gpsds_says_nothing() {
+        let whole = br#"{"class":"TPV","mode":3,"time":"2017-12-01T17:22:38.000Z"}"#;
+        for length in 0..whole.len() {
+            assert_eq!(parse(&whole[..length], None), None, "{length}");
+        }
+        for other in [
+            r#"{"class":"TPV","mode":1}"#,
+            r#"{"class":"TPV","mode":3,"time":"yesterday"}"#,
+            r#"{"class":"SKY","satellites":[]}"#,
+            r#"{"class":"TPV","mode":-1,"time":"2017-12-01T17:22:38.000Z"}"#,
+            r#"{"class":"TOFF","device":"x","real_sec":9223372036854775807,"real_nsec":0,"clock_sec":9223372036854775807,"clock_nsec":0}"#,
+            "$GPGGA,,,",
+            "null",
+            "[]",
+        ] {
+            assert_eq!(parse(other.as_bytes(), None), None, "{other}");
+        }
+    }
+}

@@ -252,3 +252,92 @@ fn nanoseconds(decimals: &str) -> Option<i32> {
     let digits: String = decimals.chars().chain("000000000".chars()).take(9).collect();
     (decimals.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok()).flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a sentence of this text tells; its checksum does not matter here.
+    fn read(text: &str) -> Telling {
+        parse(&format!("${text}*00")).unwrap()
+    }
+
+    fn time(text: &str) -> TimeOfDay {
+        TimeOfDay::parse(text).unwrap()
+    }
+
+    #[test]
+    fn an_rmc_tells_time_and_date_only_while_it_is_valid() {
+        let good = read("GNRMC,000941.00,A,4404.13387,N,12118.85628,W,0.029,,100117,,,A");
+        assert_eq!((good.time, good.date), (Some(time("000941.00")), Date::new(2017, 1, 10).ok()));
+        assert_eq!((good.state, good.estimated), (Some(State::Some), false));
+        let (latitude, longitude) = good.position.unwrap();
+        assert!((latitude - 44.068_897_83).abs() < 1e-8 && (longitude + 121.314_271_33).abs() < 1e-8);
+        for void in ["GPRMC,142818.299,V,,,,,,,180708,,,N", "GPRMC,,V,,,,,,,,,,N", "GPRMC,120000,,,,,,,,180708,,"] {
+            let void = read(void);
+            assert_eq!((void.time, void.date, void.state), (None, None, Some(State::Void)));
+        }
+        assert!(read("GPRMC,,V,,,,,,,,,,N").lost && !read("GPRMC,142818.299,V,,,,,,,180708,,,N").lost);
+        assert!(read("GNRMC,000941.00,A,4404.1,N,12118.8,W,0,,100117,,,E").estimated, "dead reckoning");
+    }
+
+    #[test]
+    fn a_date_is_one_of_the_calendar_and_of_gps() {
+        let date = |field: &str| short_date(field).map(|date| date.to_string());
+        assert_eq!(date("060180").as_deref(), Some("1980-01-06"));
+        assert_eq!(date("311299").as_deref(), Some("1999-12-31"));
+        assert_eq!(date("211138").as_deref(), Some("2038-11-21"));
+        assert_eq!(date("290224").as_deref(), Some("2024-02-29"));
+        for bad in ["000000", "290223", "321299", "011300", "01019", "0101999", "-10199", "", "01 199", "０10199"] {
+            assert_eq!(date(bad), None, "{bad}");
+        }
+        assert_eq!(read("GPZDA,160012.71,11,03,2004,-1,00").date, Date::new(2004, 3, 11).ok());
+        for bad in ["GPZDA,160012.71,,,,,", "GPZDA,160012.71,31,02,2004,,", "GPZDA,160012.71,11,03,1979,,"] {
+            assert_eq!((read(bad).date, read(bad).time), (None, None), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_time_of_day_may_be_a_leap_second() {
+        assert!(time("235960").is_leap_second());
+        assert_eq!(time("235960.5").clock_time(), Time::new(23, 59, 59, 500_000_000).ok());
+        assert_eq!(time("123519.2").clock_time(), Time::new(12, 35, 19, 200_000_000).ok());
+        assert_eq!(time("123519.1234567891").clock_time(), Time::new(12, 35, 19, 123_456_789).ok());
+        for bad in ["", "12351", "240000", "126000", "235961", "1235x9", "123519.x", "-23519", "123519.-5"] {
+            assert_eq!(TimeOfDay::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_state_of_a_fix_is_what_each_sentence_says_of_it() {
+        for (text, state) in [
+            ("GPGGA,123519,4807.038,N,01131.000,E,1,08,0.9,545.4,M,46.9,M,,", Some(State::Dimensions(3))),
+            ("GPGGA,123519,4807.038,N,01131.000,E,1,03,0.9,545.4,M,46.9,M,,", Some(State::Dimensions(2))),
+            ("GPGGA,123519,4807.038,N,01131.000,E,0,04,,35.8,M,47.2,M,,", Some(State::Void)),
+            ("GPGGA,123519,4807.038,N,01131.000,E,1,00,0.9,545.4,M,46.9,M,,", Some(State::Void)),
+            ("GLGGA,123519,4807.038,N,01131.000,E,1,00,0.9,545.4,M,46.9,M,,", Some(State::Dimensions(2))),
+            ("GPGGA,123519,,,,,0,00,,,M,,M,,", Some(State::Void)),
+            ("GPGLL,4916.45,N,12311.12,W,225444,A,A", Some(State::Some)),
+            ("GPGLL,4916.45,N,12311.12,W,225444,A,N", Some(State::Void)),
+            ("GPGLL,,,,,225444,V,N", Some(State::Void)),
+            ("GNGNS,224749.00,3333.42683,N,11153.35382,W,AN,19,0.6,406.1,-26.2,,,", Some(State::Dimensions(3))),
+            ("GNGNS,224749.00,3333.42683,N,11153.35382,W,NN,19,0.6,406.1,-26.2,,,", Some(State::Void)),
+            ("GNGNS,224749.00,3333.42683,N,11153.35382,W,AN,19,0.6,406.1,-26.2,,,V", None),
+            ("GPGSA,A,1,,,,,,,,,,,,,,,", Some(State::Void)),
+            ("GPGSA,A,3,,,,,,,,,,,,,3.6,2.1,2.2", Some(State::Dimensions(3))),
+            ("GPGSA,A,,,,,", None),
+        ] {
+            assert_eq!(read(text).state, state, "{text}");
+        }
+        for estimate in ["GPGGA,123519,4807.038,N,01131.000,E,6,08,0.9,5,M,46.9,M,,", "GPGSA,A,E,,,,"] {
+            assert!(read(estimate).estimated, "{estimate}");
+        }
+    }
+
+    #[test]
+    fn other_sentences_tell_nothing() {
+        for other in ["$GPGSV,3,1,12,01,02,083,00*00", "$PUBX,00,1*00", "$GPRMC*00", "$*00", "", "$GPXXX,1*00"] {
+            assert_eq!(parse(other), None, "{other}");
+        }
+    }
+}

@@ -112,6 +112,8 @@ fn nav_pvt(payload: Payload) -> Option<Telling> {
     let told = payload.civil(4, payload.i32(16)?).filter(|_| is_valid);
     let (mode, estimated) = mode(payload.u8(20)?);
     let (position, altitude_m) = payload.place(24)?;
+    // u-blox 7 sends 84 bytes, 8 and later 92.
+    payload.u8(83)?;
     Some(Telling {
         epoch_ms: payload.u32(0)?,
         time: told.map(|told| told.0),
@@ -157,13 +159,14 @@ fn nav_timeutc(payload: Payload) -> Option<Telling> {
 fn nav_timegps(payload: Payload, known: i8) -> Option<Telling> {
     let valid = payload.u8(11)?;
     let told = payload.u8(10)?.cast_signed();
+    let accuracy_ns = payload.u32(12)?;
     // Bit 2: the leap seconds are valid; bits 0 and 1: time of week, week.
     let leap_seconds = (valid & 0b100 != 0).then_some(told);
     let time = || gps_time(payload, leap_seconds.unwrap_or(known));
     Some(Telling {
         epoch_ms: payload.u32(0)?,
         time: (valid & 0b11 == 0b11).then(time).flatten(),
-        accuracy_ns: payload.u32(12).filter(|_| valid & 0b11 == 0b11),
+        accuracy_ns: (valid & 0b11 == 0b11).then_some(accuracy_ns),
         leap_seconds,
         ..Telling::default()
     })
@@ -211,5 +214,95 @@ fn mode(fix_type: u8) -> (u8, bool) {
         // 3 in three dimensions, 4 with dead reckoning beside it, 5 the time alone, at a known place.
         3..=5 => (3, false),
         _ => (0, false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// NAV-PVT of 2017-07-19 08:50:01 less 250 ns, as u-blox's protocol description lays it out.
+    fn nav_pvt(valid: u8, fix_type: u8) -> [u8; 92] {
+        let mut payload = [0; 92];
+        payload[0..4].copy_from_slice(&291_019_000_u32.to_le_bytes());
+        payload[4..11].copy_from_slice(&[0xE1, 0x07, 7, 19, 8, 50, 1]);
+        payload[11] = valid;
+        payload[12..16].copy_from_slice(&30_u32.to_le_bytes());
+        payload[16..20].copy_from_slice(&(-250_i32).to_le_bytes());
+        (payload[20], payload[23]) = (fix_type, 11);
+        payload[24..28].copy_from_slice(&1_386_081_199_i32.to_le_bytes());
+        payload[28..32].copy_from_slice(&(-349_062_266_i32).to_le_bytes());
+        payload[36..40].copy_from_slice(&28_849_i32.to_le_bytes());
+        payload
+    }
+
+    fn read(kind: (u8, u8), payload: &[u8]) -> Telling {
+        parse(kind, payload, 18).unwrap()
+    }
+
+    #[test]
+    fn nanoseconds_may_be_negative() {
+        let told = read((1, 7), &nav_pvt(0x37, 3));
+        assert_eq!(told.time, "2017-07-19T08:50:00.99999975Z".parse().ok());
+        assert_eq!((told.mode, told.satellites, told.accuracy_ns), (Some(3), Some(11), Some(30)));
+        assert_eq!(told.altitude_m, Some(28.849));
+        assert!(told.position.is_some_and(|(latitude, _)| (latitude + 34.906_226_6).abs() < 1e-9));
+    }
+
+    #[test]
+    fn a_time_counts_only_while_date_and_time_are_valid() {
+        for valid in [0x00, 0x01, 0x02, 0x04] {
+            assert_eq!(read((1, 7), &nav_pvt(valid, 3)).time, None, "{valid}");
+        }
+        for (fix_type, mode, estimated) in
+            [(0, 0, false), (1, 2, true), (2, 2, false), (4, 3, false), (5, 3, false), (9, 0, false)]
+        {
+            let told = read((1, 7), &nav_pvt(0x03, fix_type));
+            assert_eq!((told.mode, told.estimated), (Some(mode), estimated), "{fix_type}");
+        }
+        let mut impossible = nav_pvt(0x07, 3);
+        impossible[6] = 13;
+        assert_eq!(read((1, 7), &impossible).time, None);
+    }
+
+    #[test]
+    fn a_leap_second_is_marked() {
+        let mut payload = [0; 20];
+        payload[4..8].copy_from_slice(&21_u32.to_le_bytes());
+        payload[12..19].copy_from_slice(&[0xE0, 0x07, 12, 31, 23, 59, 60]);
+        payload[19] = 0x07;
+        let told = read((1, 0x21), &payload);
+        assert_eq!((told.time, told.leap_second), ("2017-01-01T00:00:00Z".parse().ok(), true));
+        payload[19] = 0x03;
+        assert_eq!(parse((1, 0x21), &payload, 18), None, "UTC is not valid");
+    }
+
+    #[test]
+    fn gps_time_becomes_utc_by_the_leap_seconds_that_are_known() {
+        let mut payload = [0; 52];
+        payload[0..4].copy_from_slice(&495_775_000_u32.to_le_bytes());
+        payload[8..10].copy_from_slice(&1_977_u16.to_le_bytes());
+        (payload[10], payload[11], payload[47]) = (3, 0x0F, 8);
+        // From gpsd's account of a real receiver: ublox-8-time.
+        assert_eq!(read((1, 6), &payload).time, "2017-12-01T17:42:37Z".parse().ok());
+        payload[11] = 0x03;
+        assert_eq!(read((1, 6), &payload).time, None, "neither week nor time of week is valid");
+        let mut timegps = [0; 16];
+        timegps[0..10].copy_from_slice(&payload[0..10]);
+        (timegps[10], timegps[11]) = (17, 0x07);
+        let told = read((1, 0x20), &timegps);
+        assert_eq!((told.time, told.leap_seconds), ("2017-12-01T17:42:38Z".parse().ok(), Some(17)));
+    }
+
+    #[test]
+    fn a_runt_tells_nothing() {
+        for (kind, whole) in
+            [((1, 7), 84), ((1, 0x21), 20), ((1, 0x20), 16), ((1, 6), 48), ((1, 3), 16), ((0x28, 0), 72)]
+        {
+            for length in 0..whole {
+                let told = parse(kind, &vec![0xFF; length], 18);
+                assert!(told.is_none_or(|told| told.time.is_none()), "{kind:?} {length}");
+            }
+        }
     }
 }
