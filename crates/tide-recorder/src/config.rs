@@ -99,8 +99,10 @@ pub struct Settings {
     #[serde(default)]
     pub status: Status,
     /// The receiver and the RTC are those of `tide-timesync`, which reads the same file.
-    gps: Option<IgnoredAny>,
-    rtc: Option<IgnoredAny>,
+    #[serde(rename = "gps")]
+    _gps: Option<IgnoredAny>,
+    #[serde(rename = "rtc")]
+    _rtc: Option<IgnoredAny>,
 }
 
 /// The server, and how both sides know each other.
@@ -349,6 +351,15 @@ mod tests {
             let error = from(name.into()).unwrap_err().to_string();
             assert!(error.contains(name) && error.contains("UTF-8"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_tide_timesync_reads_in_the_same_file_is_left_to_it() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let tables = "[gps]\nsource = 'serial'\n[rtc]\nkind = 'none'\n[clock]\nfolder = '/x'\nlimits = { single_s = 5 }";
+        std::fs::write(file.path(), tables).unwrap();
+        let settings = load(&[CAMERA, ("TIDE_CONFIG", file.path().to_str().unwrap())]).unwrap();
+        assert_eq!(settings.clock.report, PathBuf::from("/run/tide-timesync/report.json"));
     }
 
     #[test]

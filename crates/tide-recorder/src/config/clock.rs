@@ -12,14 +12,17 @@ pub struct Clock {
     /// Where the program that sets the clock says from what it did. There need not be such a file.
     pub report: PathBuf,
     /// The rest of this table is that program's.
-    folder: Option<IgnoredAny>,
-    log_file: Option<IgnoredAny>,
-    limits: Option<IgnoredAny>,
+    #[serde(rename = "folder")]
+    _folder: Option<IgnoredAny>,
+    #[serde(rename = "log_file")]
+    _log_file: Option<IgnoredAny>,
+    #[serde(rename = "limits")]
+    _limits: Option<IgnoredAny>,
 }
 
 impl Default for Clock {
     fn default() -> Self {
         let report = PathBuf::from("/run/tide-timesync/report.json");
-        Self { report, folder: None, log_file: None, limits: None }
+        Self { report, _folder: None, _log_file: None, _limits: None }
     }
 }
