@@ -4,6 +4,7 @@
 pub mod authority;
 pub mod browser;
 pub mod faults;
+pub mod guest;
 pub mod hand;
 pub mod mounts;
 pub mod needs;
@@ -15,6 +16,7 @@ pub mod station;
 pub mod tus;
 pub mod upload;
 
+pub use guest::Guest;
 pub use needs::Need;
 pub use pebble::Pebble;
 pub use server::{Login, TestServer};

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail};
 use libtest_mimic::{Failed, Trial};
 
-use crate::mounts;
+use crate::{guest, mounts};
 
 /// Something that may be absent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub enum Need {
     Pebble,
     /// fswebcam, with the test picture that it draws without a camera.
     Fswebcam,
+    /// QEMU, and Debian's kernel for it to boot; this machine is of that kernel's kind.
+    Guest,
 }
 
 impl Need {
@@ -58,6 +60,11 @@ impl Need {
             Self::Pebble => answers("pebble", &["-help"]),
             // It ends with a failure after `--version`.
             Self::Fswebcam => answers("fswebcam", &["--device", "TEST", "--resolution", "64x64", "-"]),
+            Self::Guest => {
+                std::env::consts::ARCH == "x86_64"
+                    && guest::folder().is_ok()
+                    && answers("qemu-system-x86_64", &["--version"])
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ mod cameras;
 mod described;
 mod faults;
 mod first_start;
+mod guest;
 mod interruptions;
 mod marsh;
 mod old_devices;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         cameras::journeys(),
         faults::journeys(),
         first_start::journeys(),
+        guest::journeys(),
         interruptions::journeys(),
         marsh::journeys(),
         old_devices::journeys(),
