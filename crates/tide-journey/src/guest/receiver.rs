@@ -64,7 +64,7 @@ pub fn fix(time: Timestamp) -> String {
     let (clock, date) = (time.strftime("%H%M%S.00"), time.strftime("%d%m%y"));
     let minimum = format!("GPRMC,{clock},A,5113.4000,N,00124.5000,E,0.0,0.0,{date},,,A");
     let position = format!("GPGGA,{clock},5113.4000,N,00124.5000,E,1,09,0.9,4.0,M,45.0,M,,");
-    sentence(&minimum) + &sentence(&position)
+    [minimum, position].map(|fields| sentence(&fields)).concat()
 }
 
 /// An NMEA sentence with what goes around its fields.
