@@ -17,7 +17,7 @@ pub(crate) fn journeys() -> Vec<Trial> {
         journey("the_service_manager_hears_of_start_life_and_end", Need::Nothing, notify),
         journey("a_person_at_the_console_asks_the_station_how_it_is", Need::Nothing, console),
         journey("a_station_stops_with_its_shot_in_hand_or_without_one_that_hangs", Need::Nothing, stop_in_a_shot),
-        journey("the_stations_unit_may_do_no_more_than_it_needs", Need::Program("systemd-analyze"), hardened),
+        journey("the_stations_units_may_do_no_more_than_they_need", Need::Program("systemd-analyze"), hardened),
     ]
 }
 
@@ -111,9 +111,12 @@ fn executable(path: &Path, script: &str) -> anyhow::Result<PathBuf> {
 }
 
 fn hardened() -> anyhow::Result<()> {
-    let unit =
-        concat!(env!("CARGO_MANIFEST_DIR"), "/../../overlays/station/usr/lib/systemd/system/tide-recorder.service");
-    let mut analyze = Command::new("systemd-analyze");
-    analyze.args(["security", "--offline=true", "--no-pager", "--threshold", MAX_EXPOSURE, unit]);
-    output(&mut analyze).map(drop)
+    let overlays = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../overlays");
+    for unit in ["station/{}/tide-recorder.service", "time/{}/gps-to-rtc.service", "time/{}/rtc-to-clock.service"] {
+        let unit = overlays.join(unit.replace("{}", "usr/lib/systemd/system"));
+        let mut analyze = Command::new("systemd-analyze");
+        analyze.args(["security", "--offline=true", "--no-pager", "--threshold", MAX_EXPOSURE]).arg(unit);
+        output(&mut analyze)?;
+    }
+    Ok(())
 }
