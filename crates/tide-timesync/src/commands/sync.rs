@@ -4,6 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use jiff::Timestamp;
@@ -28,6 +29,10 @@ use crate::devices::serial_receiver::SerialReceiver;
 use crate::journal::Journal;
 use crate::kept::Kept;
 use crate::sync::{Tools, run};
+
+/// How often an RTC that is not there yet is looked for at the boot, and how long apart: 3 s in all. Ours.
+const TRIES: u32 = 6;
+const BETWEEN_TRIES: Duration = Duration::from_millis(500);
 
 /// When this program was built, in seconds since 1970 UTC, as `build.rs` found it.
 const BUILT_S: &str = env!("TIDE_BUILT_S");
@@ -55,7 +60,7 @@ pub fn sync(options: &SyncOptions) -> anyhow::Result<u8> {
         || if rehearsal.is_some() { Vec::new() } else { keepers::running(Path::new("/proc")).unwrap_or_default() };
     let mut tools = Tools {
         clock: clock.as_mut(),
-        rtc: open_rtc(&settings, rehearsal),
+        rtc: if options.from_rtc { soon(|| open_rtc(&settings, rehearsal)) } else { open_rtc(&settings, rehearsal) },
         receivers: receivers(&settings.gps),
         daemons: &daemons,
         timer: &MachineTimer::default(),
@@ -79,7 +84,7 @@ pub(super) fn receivers(gps: &Gps) -> Vec<Box<dyn Receiver>> {
     let serial = || Box::new(SerialReceiver::new(&gps.device, gps.baud, &gps.pulse));
     match gps.source {
         GpsSource::Auto => {
-            let now = || std::time::Duration::from_micros(boot_clock::monotonic_us());
+            let now = || Duration::from_micros(boot_clock::monotonic_us());
             vec![Box::new(AutoReceiver::new(gpsd(), serial(), Box::new(now)))]
         }
         GpsSource::Gpsd => vec![gpsd()],
@@ -108,6 +113,18 @@ fn open_clock(rehearsal: Option<&Path>) -> anyhow::Result<Box<dyn SystemClock>> 
     fs::create_dir_all(folder).with_context(|| format!("failed to make the folder {}", folder.display()))?;
     let now_us = KernelClock.reading().real_us;
     Ok(Box::new(RehearsedClock::open(folder, Arc::new(boot_clock::monotonic_us), now_us)?))
+}
+
+/// At the boot the chip's driver may be a moment behind.
+fn soon(open: impl Fn() -> Option<Result<Box<dyn Rtc>, RtcError>>) -> Option<Result<Box<dyn Rtc>, RtcError>> {
+    for _ in 0..TRIES {
+        let found = open();
+        if !matches!(found, Some(Err(RtcError::Absent(_)))) {
+            return found;
+        }
+        std::thread::sleep(BETWEEN_TRIES);
+    }
+    open()
 }
 
 fn open_rtc(settings: &Settings, rehearsal: Option<&Path>) -> Option<Result<Box<dyn Rtc>, RtcError>> {
