@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::devices::receiver::{Event, Receiver};
 use crate::journal::Journal;
 use crate::receiver::Fix;
-use crate::verdict::{self, Pulse, Reason, Rules, Verdict};
+use crate::verdict::{self, PULSES_NEEDED, Pulse, Reason, Rules, Verdict};
 
 /// How long one receiver is listened to before the next has its turn.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -28,13 +28,6 @@ pub struct Heard {
     pub last: Option<Fix>,
 }
 
-/// One receiver's words.
-#[derive(Debug, Default)]
-struct Words {
-    fixes: Vec<Fix>,
-    pulse: Option<Pulse>,
-}
-
 /// Listens for `wait_us` microseconds at most. `now_us` is the time since the boot, `witnesses` what other clocks show at such a time.
 pub fn listen(
     receivers: &mut [Box<dyn Receiver>],
@@ -45,7 +38,9 @@ pub fn listen(
     journal: &mut Journal,
 ) -> Heard {
     let begun_us = now_us();
-    let mut words: BTreeMap<String, Words> = BTreeMap::new();
+    let mut words: BTreeMap<String, Vec<Fix>> = BTreeMap::new();
+    // Whoever gives them, pulses mark the same seconds; gpsd names them after their own device.
+    let mut pulses: Vec<Pulse> = Vec::new();
     let mut last = None;
     let mut trusted_at_us = None;
     let mut said: Option<Reason> = None;
@@ -53,18 +48,18 @@ pub fn listen(
         for event in receivers.iter_mut().flat_map(|receiver| receiver.listen(PATIENCE)) {
             match event {
                 Event::Note(text) => journal.info(text),
-                Event::Pulse { receiver, pulse } => words.entry(receiver).or_default().pulse = Some(pulse),
+                // One pulse may be told twice, of two devices.
+                Event::Pulse { pulse, .. } if pulses.last().is_some_and(|last| last.is_about(pulse)) => (),
+                Event::Pulse { pulse, .. } => remember(&mut pulses, pulse, PULSES_NEEDED),
                 Event::Fix { receiver, fix } => {
                     last = Some(fix.clone());
-                    let fixes = &mut words.entry(receiver).or_default().fixes;
-                    fixes.drain(..(fixes.len() + 1).saturating_sub(MOST_FIXES));
-                    fixes.push(fix);
+                    remember(words.entry(receiver).or_default(), fix, MOST_FIXES);
                 }
             }
         }
         let now = now_us();
-        let judged: Vec<Verdict> =
-            words.values().map(|words| verdict::judge(&words.fixes, rules, &witnesses(now), words.pulse)).collect();
+        let judge = |fixes: &Vec<Fix>| verdict::judge(fixes, rules, &witnesses(now), &pulses);
+        let judged: Vec<Verdict> = words.values().map(judge).collect();
         let is_another_near = judged.iter().any(|verdict| matches!(verdict, Verdict::Wanting(Reason::TooFew { .. })));
         let verdict = verdict::agree(judged);
         match &verdict {
@@ -87,4 +82,10 @@ pub fn listen(
             return Heard { verdict, last };
         }
     }
+}
+
+/// Puts one more at the end, and lets the oldest go.
+fn remember<T>(all: &mut Vec<T>, one: T, most: usize) {
+    all.drain(..(all.len() + 1).saturating_sub(most));
+    all.push(one);
 }

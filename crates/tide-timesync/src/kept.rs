@@ -51,14 +51,23 @@ pub struct RtcWritten {
 }
 
 impl Kept {
-    /// What was known last; nothing if the file is absent or no longer whole, and only what outlives a boot after one.
-    pub fn read(folder: &Path, boot_id: &str) -> Self {
-        let json = std::fs::read(folder.join(KEPT_FILE)).unwrap_or_default();
-        let kept: Self = serde_json::from_slice(&json).unwrap_or_default();
-        if kept.boot_id == boot_id && !boot_id.is_empty() {
-            return kept;
-        }
-        Self { boot_id: boot_id.to_owned(), rtc: kept.rtc, ..Self::default() }
+    /// What was known last, by the first of these folders that knows of this boot: one of them may be on a disk that takes no
+    /// writes, another be emptied by a restart. Nothing if no file is there and whole, and only what outlives a boot after one.
+    pub fn read(folders: &[&Path], boot_id: &str) -> Self {
+        let read = |folder: &&Path| serde_json::from_slice::<Self>(&std::fs::read(folder.join(KEPT_FILE)).ok()?).ok();
+        let all: Vec<Self> = folders.iter().filter_map(read).collect();
+        let of_this_boot = all.iter().find(|kept| kept.boot_id == boot_id && !boot_id.is_empty());
+        let rtc = all.first().and_then(|kept| kept.rtc.clone());
+        of_this_boot.cloned().unwrap_or_else(|| Self { boot_id: boot_id.to_owned(), rtc, ..Self::default() })
+    }
+
+    /// Writes it for the next run of this boot.
+    ///
+    /// # Errors
+    /// If the disk does not take it.
+    pub fn write_for_this_boot(&self, folder: &Path) -> io::Result<()> {
+        let durable = Durable::open(folder)?;
+        durable.publish(&durable.root().join(KEPT_FILE), &serde_json::to_vec(self)?, IfExists::Replace)
     }
 
     /// Writes it for the next run, and the run itself behind the history.
@@ -146,11 +155,15 @@ mod tests {
         let rtc = RtcWritten { name: "x".to_owned(), at: CapturedAt::EPOCH, uncertainty_us: 7, clock_ppm: 70 };
         let kept = Kept { boot_id: "a".to_owned(), was_set: true, rtc: Some(rtc.clone()), ..Kept::default() };
         kept.write(folder.path(), &Run::default()).unwrap();
-        assert_eq!(Kept::read(folder.path(), "a"), kept);
-        let next = Kept::read(folder.path(), "b");
+        assert_eq!(Kept::read(&[folder.path()], "a"), kept);
+        let next = Kept::read(&[folder.path()], "b");
         assert_eq!((next.was_set, next.rtc, next.boot_id.as_str()), (false, Some(rtc), "b"));
+        let run = tempfile::tempdir().unwrap();
+        let later = Kept { stepped_us: 9, ..kept.clone() };
+        later.write_for_this_boot(run.path()).unwrap();
+        assert_eq!(Kept::read(&[run.path(), folder.path()], "a"), later, "the disk has taken no writes since");
         std::fs::write(folder.path().join(KEPT_FILE), "{").unwrap();
-        assert_eq!(Kept::read(folder.path(), "a"), Kept { boot_id: "a".to_owned(), ..Kept::default() });
+        assert_eq!(Kept::read(&[folder.path()], "a"), Kept { boot_id: "a".to_owned(), ..Kept::default() });
     }
 
     #[test]

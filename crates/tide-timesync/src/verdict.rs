@@ -104,6 +104,8 @@ pub enum Reason {
         /// Its own bound in microseconds.
         accuracy_us: u64,
     },
+    /// The receiver does not know the leap seconds yet, which satellites tell every 12.5 minutes.
+    Unresolved,
     /// The same time again and again.
     Stale,
     /// The time does not go on as the clock that is never set does.
@@ -132,8 +134,8 @@ pub enum Reason {
 }
 
 /// Judges the fixes of one receiver, oldest first, each with the moment at which it was heard. `witnesses` are the times that other
-/// clocks show, as far as they can be believed at all, at the moment of the last fix; `pulse` is when the last pulse per second came.
-pub fn judge(fixes: &[Fix], rules: &Rules, witnesses: &[Timestamp], pulse: Option<Pulse>) -> Verdict {
+/// clocks show, as far as they can be believed at all, at the moment of the last fix; `pulses` are the last pulses per second.
+pub fn judge(fixes: &[Fix], rules: &Rules, witnesses: &[Timestamp], pulses: &[Pulse]) -> Verdict {
     let mut agreeing: Vec<Agreeing> = Vec::new();
     let mut reason = Reason::Silent;
     for fix in fixes {
@@ -158,7 +160,7 @@ pub fn judge(fixes: &[Fix], rules: &Rules, witnesses: &[Timestamp], pulse: Optio
     let (have, need) = (agreeing.len(), rules.fixes_needed);
     match agreeing.last() {
         // Once some agree, their number says more than what was wrong before.
-        Some(_) if have >= need => trust(&agreeing[have - need..], rules, pulse),
+        Some(_) if have >= need => trust(&agreeing[have - need..], rules, regular(pulses)),
         Some(_) if have > 1 || reason == Reason::Silent => Verdict::Wanting(Reason::TooFew { have, need }),
         _ => Verdict::Wanting(reason),
     }
@@ -195,6 +197,30 @@ pub struct Pulse {
     pub uncertainty_us: u64,
 }
 
+impl Pulse {
+    /// Whether both are within a tenth of a second, and so the same.
+    pub fn is_about(&self, other: Self) -> bool {
+        self.monotonic_us.abs_diff(other.monotonic_us) < 100_000
+    }
+}
+
+/// How many pulses in a row have to be a second apart.
+pub const PULSES_NEEDED: usize = 3;
+
+/// How far two pulses may lie from being a second apart, in microseconds: a millisecond. Ours: a tenth of that is what the clock
+/// that is never set may go wrong meanwhile.
+const PULSE_JITTER_US: u64 = 1_000;
+
+/// The last pulse, if it is one of a regular row: a line may pick up anything.
+fn regular(pulses: &[Pulse]) -> Option<Pulse> {
+    let last = pulses.get(pulses.len().checked_sub(PULSES_NEEDED)?..)?;
+    let is_second = |pair: &[Pulse]| {
+        let apart_us = pair[1].monotonic_us.saturating_sub(pair[0].monotonic_us);
+        apart_us.abs_diff(1_000_000) <= PULSE_JITTER_US
+    };
+    last.windows(2).all(is_second).then(|| last.last().copied()).flatten()
+}
+
 /// A fix without fault.
 #[derive(Debug, Clone)]
 struct Agreeing {
@@ -220,6 +246,9 @@ fn examine(fix: &Fix, before: Option<&Agreeing>, rules: &Rules, witnesses: &[Tim
         (Some(accuracy_us), _) if accuracy_us > rules.max_accuracy_us => return Err(Reason::Inexact { accuracy_us }),
         (None, Some(few)) if few < rules.min_satellites => return Err(Reason::TooFewSatellites(few)),
         _ => (),
+    }
+    if fix.unresolved {
+        return Err(Reason::Unresolved);
     }
     if fix.leap_second {
         return Err(Reason::LeapSecond);
@@ -329,6 +358,7 @@ impl fmt::Display for Reason {
                     ms(accuracy_us.cast_signed())
                 )
             }
+            Self::Unresolved => out.write_str("the receiver does not know the leap seconds yet"),
             Self::Stale => out.write_str("the receiver repeats the same time"),
             Self::Jump { by_us } => write!(out, "the receiver's time has jumped by {:.0} ms", ms(*by_us)),
             Self::LeapSecond => out.write_str("it is a leap second"),

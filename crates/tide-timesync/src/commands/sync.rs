@@ -54,7 +54,9 @@ pub fn sync(options: &SyncOptions) -> anyhow::Result<u8> {
         None => Journal::open(&settings.clock.log_file),
     };
     let _alone = alone(folder, &mut journal)?;
-    let mut kept = Kept::read(folder, boot_id.trim());
+    let report = rehearsal.map_or_else(|| settings.clock.report.clone(), |folder| folder.join("report.json"));
+    let beside_report = report.parent().unwrap_or(folder).to_owned();
+    let mut kept = Kept::read(&[&beside_report, folder], boot_id.trim());
     let mut clock = open_clock(rehearsal)?;
     let daemons =
         || if rehearsal.is_some() { Vec::new() } else { keepers::running(Path::new("/proc")).unwrap_or_default() };
@@ -71,7 +73,9 @@ pub fn sync(options: &SyncOptions) -> anyhow::Result<u8> {
     if let Err(error) = kept.write(folder, &outcome.run) {
         journal.warn(format_args!("failed to keep what was found in {}: {error}", folder.display()));
     }
-    let report = rehearsal.map_or_else(|| settings.clock.report.clone(), |folder| folder.join("report.json"));
+    if let Err(error) = kept.write_for_this_boot(&beside_report) {
+        journal.warn(format_args!("failed to keep what was found in {}: {error}", beside_report.display()));
+    }
     if let Err(error) = write_report(&report, &outcome.report) {
         journal.warn(format_args!("failed to write the report {}: {error}", report.display()));
     }

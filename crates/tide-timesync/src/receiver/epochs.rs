@@ -8,9 +8,6 @@ use super::framer::Frame;
 use super::sentence::{self, Kind, State, TimeOfDay};
 use super::{Fix, Origin, ubx};
 
-/// GPS time less UTC, in seconds, since 2017-01-01 (IERS Bulletin C 52), until the receiver says otherwise.
-const LEAP_SECONDS: i8 = 18;
-
 /// Gathers messages into fixes, one for each moment: as soon as the receiver has said all that it says of one.
 #[derive(Debug)]
 pub struct Epochs {
@@ -22,7 +19,7 @@ pub struct Epochs {
 
 impl Default for Epochs {
     fn default() -> Self {
-        let packets = Packets { moment: None, last_of_epoch: None, last: None, leap_seconds: LEAP_SECONDS };
+        let packets = Packets { moment: None, last_of_epoch: None, last: None, leap_seconds: None };
         Self { sentences: Sentences::default(), packets, last: None }
     }
 }
@@ -161,7 +158,8 @@ struct Packets {
     last_of_epoch: Option<(u8, u8)>,
     /// Which packet came last.
     last: Option<(u8, u8)>,
-    leap_seconds: i8,
+    /// GPS time less UTC, in seconds, once the receiver has told it.
+    leap_seconds: Option<i8>,
 }
 
 #[derive(Debug)]
@@ -177,7 +175,7 @@ const SAME_EPOCH_MS: u32 = 10;
 impl Packets {
     fn take(&mut self, kind: (u8, u8), payload: &[u8], heard_us: Option<u64>) -> Vec<Fix> {
         let telling = ubx::parse(kind, payload, self.leap_seconds);
-        self.leap_seconds = telling.as_ref().and_then(|telling| telling.leap_seconds).unwrap_or(self.leap_seconds);
+        self.leap_seconds = telling.as_ref().and_then(|telling| telling.leap_seconds).or(self.leap_seconds);
         let new = |epoch_ms| PacketMoment::new(epoch_ms, heard_us);
         if let Some(telling) = telling.as_ref().filter(|telling| telling.alone) {
             return new(telling.epoch_ms).with(telling).fix().into_iter().collect();
@@ -214,7 +212,10 @@ impl PacketMoment {
     }
 
     fn add(&mut self, telling: &ubx::Telling) {
-        self.time = telling.time.or(self.time);
+        if telling.time.is_some() {
+            self.time = telling.time;
+            self.fix.unresolved = telling.unresolved;
+        }
         let fix = &mut self.fix;
         fix.mode = telling.mode.unwrap_or(fix.mode);
         fix.estimated |= telling.estimated;

@@ -28,6 +28,9 @@ pub struct Fix {
     /// The receiver says that this is no measurement: dead reckoning, a simulation, or entered by hand.
     #[serde(skip_serializing_if = "is_false")]
     pub estimated: bool,
+    /// The receiver does not know the leap seconds yet: it may be some seconds off.
+    #[serde(skip_serializing_if = "is_false")]
+    pub unresolved: bool,
     /// The time is within a leap second, 23:59:60; then `time` is the second after it, which the clock shows twice.
     #[serde(skip_serializing_if = "is_false")]
     pub leap_second: bool,
@@ -65,6 +68,7 @@ impl Fix {
             mode,
             origin,
             estimated: false,
+            unresolved: false,
             leap_second: false,
             satellites: None,
             accuracy_us: None,

@@ -11,6 +11,8 @@ pub(super) struct Telling {
     pub(super) epoch_ms: u32,
     pub(super) time: Option<Timestamp>,
     pub(super) leap_second: bool,
+    /// The receiver does not vouch for the seconds of UTC yet.
+    pub(super) unresolved: bool,
     pub(super) mode: Option<u8>,
     pub(super) estimated: bool,
     pub(super) satellites: Option<u8>,
@@ -45,8 +47,9 @@ pub(super) fn epoch_ms(kind: (u8, u8), payload: &[u8]) -> Option<u32> {
     Payload(payload).u32(at)
 }
 
-/// What a packet tells; `None` if it tells nothing of the time. `leap_seconds` is what is known of GPS time less UTC.
-pub(super) fn parse(kind: (u8, u8), payload: &[u8], leap_seconds: i8) -> Option<Telling> {
+/// What a packet tells; `None` if it tells nothing of the time. `leap_seconds` is GPS time less UTC, if the receiver
+/// has told it.
+pub(super) fn parse(kind: (u8, u8), payload: &[u8], leap_seconds: Option<i8>) -> Option<Telling> {
     let payload = Payload(payload);
     match kind {
         (0x01, 0x07) => nav_pvt(payload),
@@ -103,9 +106,11 @@ impl Payload<'_> {
     }
 }
 
-/// Bits of `valid` in NAV-PVT: date, time. The third, that the time is resolved to the full second, is for the verdict: gpsd asks
-/// for these two.
+/// Bits of `valid` in NAV-PVT: date, time. gpsd asks for these two.
 const VALID_DATE_AND_TIME: u8 = 0b11;
+
+/// The third: UTC's seconds are known, without any doubt as to leap seconds.
+const FULLY_RESOLVED: u8 = 0b100;
 
 fn nav_pvt(payload: Payload) -> Option<Telling> {
     let is_valid = payload.u8(11)? & VALID_DATE_AND_TIME == VALID_DATE_AND_TIME;
@@ -118,6 +123,7 @@ fn nav_pvt(payload: Payload) -> Option<Telling> {
         epoch_ms: payload.u32(0)?,
         time: told.map(|told| told.0),
         leap_second: told.is_some_and(|told| told.1),
+        unresolved: payload.u8(11)? & FULLY_RESOLVED == 0,
         mode: Some(mode),
         estimated,
         satellites: payload.u8(23),
@@ -139,6 +145,7 @@ fn hnr_pvt(payload: Payload) -> Option<Telling> {
         epoch_ms: payload.u32(0)?,
         time: Some(told.0),
         leap_second: told.1,
+        unresolved: payload.u8(11)? & FULLY_RESOLVED == 0,
         mode: Some(mode),
         estimated,
         position: Some(position),
@@ -156,16 +163,18 @@ fn nav_timeutc(payload: Payload) -> Option<Telling> {
     Some(Telling { epoch_ms: payload.u32(0)?, time: Some(time), leap_second, accuracy_ns, ..Telling::default() })
 }
 
-fn nav_timegps(payload: Payload, known: i8) -> Option<Telling> {
+fn nav_timegps(payload: Payload, known: Option<i8>) -> Option<Telling> {
     let valid = payload.u8(11)?;
     let told = payload.u8(10)?.cast_signed();
     let accuracy_ns = payload.u32(12)?;
     // Bit 2: the leap seconds are valid; bits 0 and 1: time of week, week.
     let leap_seconds = (valid & 0b100 != 0).then_some(told);
-    let time = || gps_time(payload, leap_seconds.unwrap_or(known));
+    let known = leap_seconds.or(known);
+    let time = || gps_time(payload, known.unwrap_or(LEAP_SECONDS));
     Some(Telling {
         epoch_ms: payload.u32(0)?,
         time: (valid & 0b11 == 0b11).then(time).flatten(),
+        unresolved: known.is_none(),
         accuracy_ns: (valid & 0b11 == 0b11).then_some(accuracy_ns),
         leap_seconds,
         ..Telling::default()
@@ -173,13 +182,14 @@ fn nav_timegps(payload: Payload, known: i8) -> Option<Telling> {
 }
 
 /// The fix of u-blox 4 to 7.
-fn nav_sol(payload: Payload, leap_seconds: i8) -> Option<Telling> {
+fn nav_sol(payload: Payload, leap_seconds: Option<i8>) -> Option<Telling> {
     // Bits 2 and 3: week, time of week.
     let is_valid = payload.u8(11)? & 0b1100 == 0b1100;
     let (mode, estimated) = mode(payload.u8(10)?);
     Some(Telling {
         epoch_ms: payload.u32(0)?,
-        time: is_valid.then(|| gps_time(payload, leap_seconds)).flatten(),
+        time: is_valid.then(|| gps_time(payload, leap_seconds.unwrap_or(LEAP_SECONDS))).flatten(),
+        unresolved: leap_seconds.is_none(),
         mode: Some(mode),
         estimated,
         satellites: Some(payload.u8(47)?),
@@ -202,6 +212,9 @@ fn gps_time(payload: Payload, leap_seconds: i8) -> Option<Timestamp> {
     let gps = [week, of_week, beside].into_iter().try_fold(GPS_EPOCH, |time, part| time.checked_add(part).ok())?;
     gps.checked_sub(SignedDuration::from_secs(leap_seconds.into())).ok()
 }
+
+/// GPS time less UTC, in seconds, since 2017-01-01 (IERS Bulletin C 52): for as long as the receiver has not told it.
+const LEAP_SECONDS: i8 = 18;
 
 /// 1980-01-06T00:00:00Z, when GPS time was UTC (IS-GPS-200, 3.3.4).
 const GPS_EPOCH: Timestamp = Timestamp::constant(315_964_800, 0);
@@ -237,7 +250,7 @@ mod tests {
     }
 
     fn read(kind: (u8, u8), payload: &[u8]) -> Telling {
-        parse(kind, payload, 18).unwrap()
+        parse(kind, payload, Some(18)).unwrap()
     }
 
     #[test]
@@ -245,7 +258,8 @@ mod tests {
         let told = read((1, 7), &nav_pvt(0x37, 3));
         assert_eq!(told.time, "2017-07-19T08:50:00.99999975Z".parse().ok());
         assert_eq!((told.mode, told.satellites, told.accuracy_ns), (Some(3), Some(11), Some(30)));
-        assert_eq!(told.altitude_m, Some(28.849));
+        assert_eq!((told.altitude_m, told.unresolved), (Some(28.849), false));
+        assert!(read((1, 7), &nav_pvt(0x33, 3)).unresolved, "leap seconds are not known yet");
         assert!(told.position.is_some_and(|(latitude, _)| (latitude + 34.906_226_6).abs() < 1e-9));
     }
 
@@ -274,7 +288,7 @@ mod tests {
         let told = read((1, 0x21), &payload);
         assert_eq!((told.time, told.leap_second), ("2017-01-01T00:00:00Z".parse().ok(), true));
         payload[19] = 0x03;
-        assert_eq!(parse((1, 0x21), &payload, 18), None, "UTC is not valid");
+        assert_eq!(parse((1, 0x21), &payload, Some(18)), None, "UTC is not valid");
     }
 
     #[test]
@@ -285,6 +299,8 @@ mod tests {
         (payload[10], payload[11], payload[47]) = (3, 0x0F, 8);
         // From gpsd's account of a real receiver: ublox-8-time.
         assert_eq!(read((1, 6), &payload).time, "2017-12-01T17:42:37Z".parse().ok());
+        let before = parse((1, 6), &payload, None).unwrap();
+        assert!(before.unresolved && before.time.is_some());
         payload[11] = 0x03;
         assert_eq!(read((1, 6), &payload).time, None, "neither week nor time of week is valid");
         let mut timegps = [0; 16];
@@ -300,7 +316,7 @@ mod tests {
             [((1, 7), 84), ((1, 0x21), 20), ((1, 0x20), 16), ((1, 6), 48), ((1, 3), 16), ((0x28, 0), 72)]
         {
             for length in 0..whole {
-                let told = parse(kind, &vec![0xFF; length], 18);
+                let told = parse(kind, &vec![0xFF; length], None);
                 assert!(told.is_none_or(|told| told.time.is_none()), "{kind:?} {length}");
             }
         }

@@ -408,3 +408,16 @@ fn without_gps_a_clock_that_was_set_from_it_in_this_boot_goes_on() {
     assert_eq!((exit_code, report.source, report.uncertainty_ms), (0, ClockSource::Gps, first.uncertainty_ms));
     assert!(said.contains("was set from GPS in this boot"), "{said}");
 }
+
+#[test]
+fn after_days_without_gps_the_rtc_is_the_better_clock() {
+    let (.., kept) = world().run();
+    let later = |hours: i64| {
+        let kept = kept.clone();
+        let (_, report, said, ..) = World { kept, ..world().says(silent).uptime_h(hours) }.run();
+        (report.source, said)
+    };
+    assert_eq!(later(5).0, ClockSource::Gps, "500 ppm are 9 s in 5 h, and the kernel may have copied that");
+    let (source, said) = later(24 * 30);
+    assert_eq!(source, ClockSource::Rtc, "{said}");
+}

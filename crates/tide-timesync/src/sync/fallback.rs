@@ -1,0 +1,109 @@
+//! Without GPS: whoever keeps the clock, what GPS said earlier in this boot, or the battery-backed clock.
+
+use jiff::Timestamp;
+use tide_photo::ClockSource;
+use tide_photo::clock_report::{ClockReport, drift_us};
+
+use super::rtc_in_hand::{RtcInHand, Shown};
+use super::{ThisRun, chain, ms_up};
+use crate::devices::clock::Reading;
+use crate::keeper::Hold;
+use crate::steering::{self, Decision};
+
+/// How fast a battery-backed clock of unknown make may go wrong, in parts per million. A watch crystal is cut to 20, loses 34 more
+/// at 0 degrees Celsius than at 25, and ages by a few (DS1307 and PCF8523 datasheets); a DS3231 keeps within 3.5.
+const RTC_PPM: u32 = 60;
+
+/// The same for one whose name says that it is a DS3231.
+const DS3231_PPM: u32 = 5;
+
+/// How long the kernel goes on copying a clock that nobody has checked since to its battery-backed one, in seconds: until its bound,
+/// which grows by 500 parts per million, has reached 16 s.
+const KERNEL_COPIES_FOR_S: u64 = 32_000;
+
+impl ThisRun<'_, '_> {
+    pub(super) fn without_gps(&mut self, rtc: Option<&RtcInHand>) -> ClockReport {
+        let rtc_is_none = rtc.is_none();
+        let reading = self.tools.clock.reading();
+        let kernel = match self.tools.clock.kernel_state() {
+            Ok(kernel) => kernel,
+            Err(error) => {
+                self.fail(3, chain(&error));
+                return self.report(ClockSource::Unsynchronised, 0);
+            }
+        };
+        let who = self.who_keeps(kernel, reading);
+        self.say(who.to_string());
+        if let Some(keeper) = who.keeper()
+            && let Hold::Disciplines { bound_us } = keeper.hold
+        {
+            let kept_by = Some(keeper.name().to_owned());
+            return ClockReport { kept_by, ..self.report(ClockSource::Ntp, bound_us) };
+        }
+        let seen = rtc.and_then(|rtc| Some((rtc, rtc.shown?)));
+        if let Some(report) = self.kept.report.clone() {
+            let age_us = reading.monotonic_us.saturating_sub(report.set_at_monotonic_us);
+            let is_better = |(rtc, shown): (&RtcInHand, Shown)| self.rtc_bound_us(rtc, shown) < report.error_us(age_us);
+            // After days the battery-backed clock is the better of the two.
+            if !seen.is_some_and(is_better) {
+                self.say("the system clock was set from GPS in this boot, and goes on from there".to_owned());
+                return report;
+            }
+            self.kept.report = None;
+        }
+        let Some((rtc, shown)) = seen else {
+            // If there is one that cannot be read, that is said, too.
+            if rtc_is_none {
+                self.fail(3, "nobody knows the time: no GPS, and no battery-backed clock".to_owned());
+            }
+            return self.report(ClockSource::Unsynchronised, 0);
+        };
+        self.set_from_rtc(rtc, shown, reading)
+    }
+
+    fn set_from_rtc(&mut self, rtc: &RtcInHand, shown: Shown, reading: Reading) -> ClockReport {
+        let rtc_us = shown.at_us(reading.monotonic_us);
+        let is_plausible = Timestamp::from_microsecond(rtc_us).is_ok_and(|time| self.rules.plausible().contains(&time));
+        if !is_plausible {
+            self.fail(1, format!("{} shows a time that cannot be; it is not used", rtc.name));
+            return self.report(ClockSource::Unsynchronised, 0);
+        }
+        let uncertainty_us = self.rtc_bound_us(rtc, shown);
+        let offset_us = rtc_us - reading.real_us;
+        let facts = self.facts(None, reading, tide_photo::clock::DRIFT_PPM);
+        let decision = steering::decide(offset_us, shown.uncertainty_us, &facts, &self.settings.clock.limits);
+        let done = match decision {
+            Decision::Step { by_us, .. } | Decision::Slew { by_us, .. } => self.tools.clock.step(by_us),
+            Decision::Refuse { .. } => {
+                self.fail(3, format!("by {}: {decision}", rtc.name));
+                return self.report(ClockSource::Unsynchronised, 0);
+            }
+            Decision::AlreadyRight { .. } | Decision::LeaveToKeeper { .. } => Ok(()),
+        };
+        if let Err(error) = done {
+            self.fail(3, chain(&error));
+            return self.report(ClockSource::Unsynchronised, 0);
+        }
+        self.say(format!("the system clock has its time from {}, within {} ms", rtc.name, ms_up(uncertainty_us)));
+        // The kernel is not told: it would copy this clock to the battery-backed one, which is the better of the two.
+        self.kept.bound_us = None;
+        self.report(ClockSource::Rtc, uncertainty_us)
+    }
+
+    /// How far it may be off by now: what it was when it was written last, by us or, if it is one that the kernel writes, by the
+    /// kernel; and what it has gone wrong since. One that we have never written is taken to have been set when we were built.
+    fn rtc_bound_us(&self, rtc: &RtcInHand, shown: Shown) -> u64 {
+        let written = self.kept.rtc.as_ref().filter(|written| written.name == rtc.name);
+        let ppm = if rtc.name.contains("ds3231") { DS3231_PPM } else { RTC_PPM };
+        let since_us = |from_us: i64| shown.rtc_us.saturating_sub(from_us).unsigned_abs();
+        let own_us = match written {
+            Some(written) => {
+                let copied_us = u64::from(written.clock_ppm) * KERNEL_COPIES_FOR_S;
+                let copied_us = if rtc.kernel_may_write_it { copied_us } else { 0 };
+                written.uncertainty_us + copied_us + drift_us(since_us(written.at.as_micros()), ppm)
+            }
+            None => 1_000_000 + drift_us(since_us(self.rules.earliest.as_microsecond()), ppm),
+        };
+        own_us.saturating_add(shown.uncertainty_us)
+    }
+}
