@@ -43,8 +43,9 @@ impl ThisRun<'_, '_> {
         let seen = rtc.and_then(|rtc| Some((rtc, rtc.shown?)));
         if let Some(report) = self.kept.report.clone() {
             let age_us = reading.monotonic_us.saturating_sub(report.set_at_monotonic_us);
-            let is_better = |(rtc, shown): (&RtcInHand, Shown)| self.rtc_bound_us(rtc, shown) < report.error_us(age_us);
-            // After days the battery-backed clock is the better of the two.
+            let is_better =
+                |(rtc, shown): (&RtcInHand, Shown)| self.rtc_bound_us(rtc, shown) < report.error_us(age_us) / 2;
+            // After hours the battery-backed clock is by far the better of the two.
             if !seen.is_some_and(is_better) {
                 self.say("the system clock was set from GPS in this boot, and goes on from there".to_owned());
                 return report;
