@@ -19,6 +19,9 @@ const MOST_FIXES: usize = 64;
 /// How long a second receiver that is being heard may still take once one can be trusted, in microseconds.
 const OTHERS_US: u64 = 5_000_000;
 
+/// How long silence is nothing to speak of, in microseconds: a receiver's speed is being found out, or gpsd connected.
+const SOON_US: u64 = 20_000_000;
+
 /// What was heard.
 #[derive(Debug)]
 pub struct Heard {
@@ -53,7 +56,10 @@ pub fn listen(
                 Event::Pulse { pulse, .. } => remember(&mut pulses, pulse, PULSES_NEEDED),
                 Event::Fix { receiver, fix } => {
                     last = Some(fix.clone());
-                    remember(words.entry(receiver).or_default(), fix, MOST_FIXES);
+                    let fixes = words.entry(receiver).or_default();
+                    if !fixes.last().is_some_and(|before| verdict::is_repeated_too_soon(before, &fix)) {
+                        remember(fixes, fix, MOST_FIXES);
+                    }
                 }
             }
         }
@@ -72,7 +78,8 @@ pub fn listen(
             Verdict::Wanting(reason) => {
                 let is_news =
                     said.as_ref().is_none_or(|said| std::mem::discriminant(said) != std::mem::discriminant(reason));
-                if is_news && !matches!(reason, Reason::TooFew { .. } | Reason::LeapSecond) {
+                let is_soon = *reason == Reason::Silent && now.saturating_sub(begun_us) < SOON_US;
+                if is_news && !is_soon && !matches!(reason, Reason::TooFew { .. } | Reason::LeapSecond) {
                     journal.info(format_args!("no time from GPS yet: {reason}"));
                     said = Some(reason.clone());
                 }

@@ -25,6 +25,9 @@ pub struct Rules {
 /// 1,024 weeks, after which the week number that GPS satellites send begins again (IS-GPS-200, 20.3.3.3.1.1).
 pub const ROLLOVER: SignedDuration = SignedDuration::from_hours(1_024 * 7 * 24);
 
+/// GPS time less UTC, in seconds, when this was written (IERS Bulletin C 52). It has never become less.
+const LEAP_SECONDS: i8 = 18;
+
 /// How near another clock has to be to bear witness to a date: a day. A battery-backed clock goes wrong by minutes in a year.
 const WITNESS_WITHIN: SignedDuration = SignedDuration::from_hours(24);
 
@@ -35,6 +38,10 @@ const JUMP_US: u64 = 300_000;
 /// How fast the clock that is never set may run wrong within the minute that is judged here, in parts per million: 100. Ours: no
 /// board is built with a worse crystal. (The kernel's own 500 would hide how exact a pulse is.)
 pub const SHORT_DRIFT_PPM: u64 = 100;
+
+/// Fixes that follow each other more closely are one, in microseconds: 200 ms. Ours: five of a fast receiver, or of one that
+/// repeats itself, would otherwise be no more than one.
+const SHORTEST_GAP_US: u64 = 200_000;
 
 /// Longest gap within which two fixes follow each other, in microseconds: 10 s. After that the count begins anew.
 const LONGEST_GAP_US: u64 = 10_000_000;
@@ -113,6 +120,11 @@ pub enum Reason {
         /// By how much, in microseconds.
         by_us: i64,
     },
+    /// Pulses mark another moment than the messages leave for the beginning of a second.
+    PulseElsewhere {
+        /// By how much, in microseconds.
+        by_us: u64,
+    },
     /// Within a leap second, which a clock cannot show.
     LeapSecond,
     /// A time before this program was built, or too long after.
@@ -166,6 +178,12 @@ pub fn judge(fixes: &[Fix], rules: &Rules, witnesses: &[Timestamp], pulses: &[Pu
     }
 }
 
+/// Whether a good fix comes so soon after another good one that it adds nothing.
+pub fn is_repeated_too_soon(before: &Fix, fix: &Fix) -> bool {
+    let (Some(before_us), Some(heard_us)) = (before.heard_us, fix.heard_us) else { return false };
+    before.mode >= 2 && fix.mode >= 2 && heard_us.saturating_sub(before_us) < SHORTEST_GAP_US
+}
+
 /// Puts the verdicts on several receivers together: all that are trusted have to agree, and the surest counts.
 pub fn agree(verdicts: Vec<Verdict>) -> Verdict {
     let mut surest: Option<Trust> = None;
@@ -205,7 +223,7 @@ impl Pulse {
 }
 
 /// How many pulses in a row have to be a second apart.
-pub const PULSES_NEEDED: usize = 3;
+pub const PULSES_NEEDED: usize = 4;
 
 /// How far two pulses may lie from being a second apart, in microseconds: a millisecond. Ours: a tenth of that is what the clock
 /// that is never set may go wrong meanwhile.
@@ -247,7 +265,7 @@ fn examine(fix: &Fix, before: Option<&Agreeing>, rules: &Rules, witnesses: &[Tim
         (None, Some(few)) if few < rules.min_satellites => return Err(Reason::TooFewSatellites(few)),
         _ => (),
     }
-    if fix.unresolved {
+    if fix.unresolved || fix.leap_seconds.is_some_and(|told| told < LEAP_SECONDS) {
         return Err(Reason::Unresolved);
     }
     if fix.leap_second {
@@ -258,7 +276,7 @@ fn examine(fix: &Fix, before: Option<&Agreeing>, rules: &Rules, witnesses: &[Tim
     let Some(before) = before else { return Ok(good) };
     let told_us = time.as_microsecond() - before.time.as_microsecond();
     let passed_us = i64::try_from(heard_us.saturating_sub(before.heard_us)).unwrap_or(i64::MAX);
-    if told_us == 0 && passed_us.unsigned_abs() > JUMP_US {
+    if told_us == 0 && passed_us.unsigned_abs() >= SHORTEST_GAP_US {
         return Err(Reason::Stale);
     }
     if told_us.abs_diff(passed_us) > JUMP_US {
@@ -316,8 +334,13 @@ fn trust(agreeing: &[Agreeing], rules: &Rules, pulse: Option<Pulse>) -> Verdict 
         at_us: last.heard_us,
         last: Fix { time: last.time, ..last.fix.clone() },
     };
-    Verdict::Trusted(pulse.and_then(|pulse| sharpened(&middle, pulse, own_us)).unwrap_or(middle))
+    // One from before the fixes may be of a receiver that had none.
+    let pulse = pulse.filter(|pulse| pulse.monotonic_us.abs_diff(last.heard_us) <= PULSE_NEAR_US);
+    pulse.map_or_else(|| Verdict::Trusted(middle.clone()), |pulse| sharpened(&middle, pulse, own_us))
 }
+
+/// How near to the last fix a pulse has to be, in microseconds: two seconds.
+const PULSE_NEAR_US: u64 = 2_000_000;
 
 /// What the clock that is never set may go wrong in so short a time, in microseconds.
 fn short_drift_us(elapsed_us: u64) -> u64 {
@@ -325,14 +348,18 @@ fn short_drift_us(elapsed_us: u64) -> u64 {
 }
 
 /// With a pulse the interval has to hold one beginning of a second only, and that is it.
-fn sharpened(middle: &Trust, pulse: Pulse, own_us: u64) -> Option<Trust> {
+fn sharpened(middle: &Trust, pulse: Pulse, own_us: u64) -> Verdict {
     const SECOND_US: i64 = 1_000_000;
-    // Half a second, less what both may be off.
-    let is_one = middle.uncertainty_us + pulse.uncertainty_us < SECOND_US.unsigned_abs() / 2;
-    let at_us = middle.gps_less_monotonic_us + i64::try_from(pulse.monotonic_us).ok()?;
+    let doubt_us = middle.uncertainty_us + pulse.uncertainty_us;
+    if doubt_us >= SECOND_US.unsigned_abs() / 2 {
+        return Verdict::Trusted(middle.clone());
+    }
+    let at_us = middle.gps_less_monotonic_us + pulse.monotonic_us.cast_signed();
     let off_us = (at_us + SECOND_US / 2).rem_euclid(SECOND_US) - SECOND_US / 2;
-    let is_within = off_us.unsigned_abs() <= middle.uncertainty_us + pulse.uncertainty_us;
-    (is_one && is_within).then(|| Trust {
+    if off_us.unsigned_abs() > doubt_us {
+        return Verdict::Wanting(Reason::PulseElsewhere { by_us: off_us.unsigned_abs() - doubt_us });
+    }
+    Verdict::Trusted(Trust {
         gps_less_monotonic_us: middle.gps_less_monotonic_us - off_us,
         uncertainty_us: pulse.uncertainty_us + own_us,
         by_pulse: true,
@@ -361,6 +388,11 @@ impl fmt::Display for Reason {
             Self::Unresolved => out.write_str("the receiver does not know the leap seconds yet"),
             Self::Stale => out.write_str("the receiver repeats the same time"),
             Self::Jump { by_us } => write!(out, "the receiver's time has jumped by {:.0} ms", ms(*by_us)),
+            Self::PulseElsewhere { by_us } => write!(
+                out,
+                "the pulse per second and the messages contradict each other by {:.0} ms: is max_latency_ms too small?",
+                ms(by_us.cast_signed())
+            ),
             Self::LeapSecond => out.write_str("it is a leap second"),
             Self::Implausible(time) => write!(out, "the receiver says {time:.0}, which cannot be"),
             Self::Rollover { told, meant } => write!(

@@ -76,7 +76,8 @@ impl<W: Write> Printer<W> {
     }
 
     fn print(&mut self, fix: &Fix) -> io::Result<()> {
-        if fix.mode >= 2 || self.all {
+        // Without a fix gpsd may know no time.
+        if fix.mode >= 2 || (self.all && fix.time != jiff::Timestamp::UNIX_EPOCH) {
             writeln!(self.out, "{}", fix.to_json())?;
         }
         Ok(())

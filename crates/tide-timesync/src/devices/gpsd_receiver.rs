@@ -34,7 +34,10 @@ const PULSE_WITHIN_US: u64 = 200;
 pub struct GpsdReceiver {
     address: String,
     connection: Option<Connection>,
+    /// Nothing is tried before this time since the boot.
+    again_at: Duration,
     was_lost: bool,
+    satellites: BTreeMap<String, u8>,
     /// When each receiver's cycle began: what it said, and microseconds since the boot.
     cycles: BTreeMap<String, (Timestamp, u64)>,
 }
@@ -48,7 +51,9 @@ struct Connection {
 impl GpsdReceiver {
     /// The gpsd at `address` (`HOST:PORT`). Nothing is connected yet.
     pub fn new(address: &str) -> Self {
-        Self { address: address.to_owned(), connection: None, was_lost: false, cycles: BTreeMap::new() }
+        let (satellites, cycles) = (BTreeMap::new(), BTreeMap::new());
+        let address = address.to_owned();
+        Self { address, connection: None, again_at: Duration::ZERO, was_lost: false, satellites, cycles }
     }
 
     fn connect(&self) -> io::Result<Connection> {
@@ -62,27 +67,34 @@ impl GpsdReceiver {
 
     fn lost(&mut self, why: &str) -> Vec<Event> {
         self.connection = None;
+        self.again_at = boot_clock::since_boot() + LOOK_AGAIN;
         let note = format!("gpsd at {} cannot be heard ({why}); it is tried again", self.address);
         if std::mem::replace(&mut self.was_lost, true) { Vec::new() } else { vec![Event::Note(note)] }
     }
 
     fn event(&mut self, said: Said) -> Option<Event> {
         match said {
-            Said::Version(release) => {
-                self.was_lost = false;
-                Some(Event::Note(format!("gpsd {release} at {} answers", self.address)))
-            }
+            // One that answers and hangs up again is as good as lost.
+            Said::Version(_) if self.was_lost => None,
+            Said::Version(release) => Some(Event::Note(format!("gpsd {release} at {} answers", self.address))),
+            Said::Error(_) if self.was_lost => None,
             Said::Error(message) => Some(Event::Note(format!("gpsd at {} refuses: {message}", self.address))),
-            Said::Devices(paths) if paths.is_empty() => {
+            Said::Devices(paths) if paths.is_empty() && !self.was_lost => {
                 Some(Event::Note(format!("gpsd at {} has no receiver", self.address)))
             }
             Said::Devices(_) => None,
+            Said::Satellites(receiver, used) => {
+                self.satellites.insert(receiver, used);
+                None
+            }
             Said::Fix(receiver, fix) => {
-                let fix = self.dated_back(&receiver, fix);
+                self.was_lost = false;
+                let mut fix = self.dated_back(&receiver, fix);
+                fix.satellites = self.satellites.get(&receiver).copied();
                 Some(Event::Fix { receiver, fix })
             }
             Said::Time { device, real, clock_us, is_pulse } => {
-                let monotonic_us = u64::try_from(clock_us - boot_clock::clock_less_monotonic_us()).ok()?;
+                let monotonic_us = clock_us.checked_sub(boot_clock::clock_less_monotonic_us())?.try_into().ok()?;
                 if is_pulse {
                     let pulse = Pulse { monotonic_us, uncertainty_us: PULSE_WITHIN_US };
                     return Some(Event::Pulse { receiver: device, pulse });
@@ -113,13 +125,14 @@ impl Receiver for GpsdReceiver {
 
     fn listen(&mut self, patience: Duration) -> Vec<Event> {
         if self.connection.is_none() {
+            let wait = self.again_at.saturating_sub(boot_clock::since_boot());
+            if !wait.is_zero() {
+                std::thread::sleep(patience.min(wait));
+                return Vec::new();
+            }
             match self.connect() {
                 Ok(connection) => self.connection = Some(connection),
-                Err(error) => {
-                    let events = self.lost(&error.to_string());
-                    std::thread::sleep(patience.min(LOOK_AGAIN));
-                    return events;
-                }
+                Err(error) => return self.lost(&error.to_string()),
             }
         }
         let Some(connection) = &mut self.connection else { return Vec::new() };

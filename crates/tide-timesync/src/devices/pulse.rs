@@ -30,8 +30,11 @@ impl PulseLine {
         let (clock_us, sequence) = parse(&fs::read_to_string(&self.assert).ok()?)?;
         let since_boot_us = clock_us - boot_clock::clock_less_monotonic_us();
         let monotonic_us = u64::try_from(since_boot_us).ok()?;
-        let is_new = self.last.replace(sequence) != Some(sequence);
-        let is_recent = boot_clock::monotonic_us().saturating_sub(monotonic_us) < OLDEST_US;
+        // The first one may be of any time before.
+        let is_new = self.last.replace(sequence).is_some_and(|last| last != sequence);
+        // One of the time to come was stamped by a clock that has been set back since.
+        let age_us = boot_clock::monotonic_us().checked_sub(monotonic_us);
+        let is_recent = age_us.is_some_and(|age_us| age_us < OLDEST_US);
         (is_new && is_recent).then_some(Pulse { monotonic_us, uncertainty_us: STAMPED_WITHIN_US })
     }
 }
@@ -68,10 +71,14 @@ mod tests {
             let text = format!("{}.{:09}#{number}\n", clock_us / 1_000_000, clock_us % 1_000_000 * 1_000);
             fs::write(folder.path().join("assert"), text).unwrap();
         };
+        write(now_us - 100_000, 6);
+        assert_eq!(line.new_pulse(), None, "nobody knows when it came");
         write(now_us - 100_000, 7);
         assert!(line.new_pulse().is_some());
         assert_eq!(line.new_pulse(), None, "the same again");
         write(now_us - 60_000_000, 8);
         assert_eq!(line.new_pulse(), None, "a minute ago");
+        write(now_us + 60_000_000, 9);
+        assert_eq!(line.new_pulse(), None, "in a minute");
     }
 }

@@ -33,6 +33,8 @@ pub struct SerialReceiver {
     line: Option<Line>,
     /// Which speed is tried next.
     next_speed: usize,
+    /// Nothing is tried before this time since the boot.
+    again_at: Duration,
     was_lost: bool,
 }
 
@@ -50,7 +52,15 @@ impl SerialReceiver {
     /// The receiver on `path`, and its pulse if this folder of the kernel's tells of one. Nothing is opened yet.
     pub fn new(path: &Path, speed: Option<u32>, pulse_folder: &Path) -> Self {
         let pulses = PulseLine::new(pulse_folder);
-        Self { path: path.to_owned(), speed, pulses, line: None, next_speed: 0, was_lost: false }
+        Self {
+            path: path.to_owned(),
+            speed,
+            pulses,
+            line: None,
+            next_speed: 0,
+            again_at: Duration::ZERO,
+            was_lost: false,
+        }
     }
 
     fn open(&mut self) -> io::Result<Line> {
@@ -71,6 +81,7 @@ impl SerialReceiver {
 
     fn lost(&mut self, why: &str) -> Vec<Event> {
         self.line = None;
+        self.again_at = boot_clock::since_boot() + LOOK_AGAIN;
         let note = format!("the GPS receiver {} cannot be read ({why}); it is looked for again", self.path.display());
         if std::mem::replace(&mut self.was_lost, true) { Vec::new() } else { vec![Event::Note(note)] }
     }
@@ -83,13 +94,14 @@ impl Receiver for SerialReceiver {
 
     fn listen(&mut self, patience: Duration) -> Vec<Event> {
         if self.line.is_none() {
+            let wait = self.again_at.saturating_sub(boot_clock::since_boot());
+            if !wait.is_zero() {
+                std::thread::sleep(patience.min(wait));
+                return Vec::new();
+            }
             match self.open() {
                 Ok(line) => self.line = Some(line),
-                Err(error) => {
-                    let events = self.lost(&error.to_string());
-                    std::thread::sleep(patience.min(LOOK_AGAIN));
-                    return events;
-                }
+                Err(error) => return self.lost(&error.to_string()),
             }
         }
         let Some(line) = &mut self.line else { return Vec::new() };

@@ -18,6 +18,8 @@ pub enum Said {
     Version(String),
     /// The state of one receiver, with the receiver's name.
     Fix(String, Fix),
+    /// How many satellites a receiver uses.
+    Satellites(String, u8),
     /// A receiver is there or gone.
     Devices(Vec<String>),
     /// When the clock showed what while a receiver's message or pulse said `real`; for a pulse, how exact that is.
@@ -41,7 +43,8 @@ pub fn parse(line: &[u8], heard_us: Option<u64>) -> Option<Said> {
         Line::Version { release } => Some(Said::Version(release)),
         Line::Error { message } => Some(Said::Error(message)),
         Line::Devices { devices } => Some(Said::Devices(devices.into_iter().map(|device| device.path).collect())),
-        Line::Tpv(report) => Some(Said::Fix(report.device.clone(), report.fix(heard_us)?)),
+        Line::Tpv(report) => Some(Said::Fix(report.device.clone(), report.fix(heard_us))),
+        Line::Sky { device, used } => Some(Said::Satellites(device, used?)),
         Line::Toff(offset) => offset.said(false),
         Line::Pps(offset) => offset.said(true),
         Line::Other => None,
@@ -59,6 +62,13 @@ enum Line {
     Devices { devices: Vec<Device> },
     #[serde(rename = "TPV")]
     Tpv(Tpv),
+    #[serde(rename = "SKY")]
+    Sky {
+        #[serde(default)]
+        device: String,
+        #[serde(rename = "uSat")]
+        used: Option<u8>,
+    },
     #[serde(rename = "TOFF")]
     Toff(Offset),
     #[serde(rename = "PPS")]
@@ -96,8 +106,10 @@ struct Tpv {
 const ESTIMATED: [u8; 2] = [6, 8];
 
 impl Tpv {
-    fn fix(self, heard_us: Option<u64>) -> Option<Fix> {
-        Some(Fix {
+    /// Without a time it is none, whatever else gpsd says of it.
+    fn fix(self, heard_us: Option<u64>) -> Fix {
+        let mode = if self.time.is_some() { self.mode } else { 0 };
+        Fix {
             estimated: ESTIMATED.contains(&self.status),
             // gpsd's `ept` is a constant of 5 ms, and less where the receiver tells its own.
             accuracy_us: self.ept.filter(|ept_s| (0.0..1e6).contains(ept_s)).map(microseconds),
@@ -106,8 +118,8 @@ impl Tpv {
             longitude: self.lon,
             altitude_m: self.altitude_m.or(self.alt),
             heard_us,
-            ..Fix::new(Origin::Gpsd, self.time?, self.mode)
-        })
+            ..Fix::new(Origin::Gpsd, self.time.unwrap_or(Timestamp::UNIX_EPOCH), mode)
+        }
     }
 }
 
@@ -171,8 +183,13 @@ mod tests {
         for length in 0..whole.len() {
             assert_eq!(parse(&whole[..length], None), None, "{length}");
         }
+        let Some(Said::Fix(_, void)) = parse(br#"{"class":"TPV","mode":1}"#, None) else {
+            panic!("no fix is one, too")
+        };
+        assert_eq!(void.mode, 0);
+        let sky = br#"{"class":"SKY","device":"x","nSat":12,"uSat":9,"satellites":[]}"#;
+        assert_eq!(parse(sky, None), Some(Said::Satellites("x".to_owned(), 9)));
         for other in [
-            r#"{"class":"TPV","mode":1}"#,
             r#"{"class":"TPV","mode":3,"time":"yesterday"}"#,
             r#"{"class":"SKY","satellites":[]}"#,
             r#"{"class":"TPV","mode":-1,"time":"2017-12-01T17:22:38.000Z"}"#,
