@@ -20,6 +20,13 @@ pub const KERNEL_LIMIT_US: u64 = 16_000_000;
 /// second, which an idle machine may do some seconds late, and a keeper's own bound comes so close only by chance.
 const SAME_BOUND_US: u64 = 5_000;
 
+/// A `floor_ms` that is none: 49 days, and all that is beyond them.
+pub const UNBOUNDED_MS: u32 = u32::MAX;
+
+/// How far the boot may move on the clock without a step, in microseconds. Ours: both clocks are slewed alike, so what remains is
+/// how long apart they were read; smaller steps are within what is claimed.
+const SAME_BOOT_US: u64 = 1_000;
+
 /// The report. Fields that a later version adds are ignored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClockReport {
@@ -39,7 +46,15 @@ pub struct ClockReport {
     /// The bound that the kernel was given then, in microseconds; none if it was given none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernel_max_error_us_when_set: Option<u64>,
-    /// Who else keeps the clock, if it was left to them and found right.
+    /// Where the boot lay on the clock when it was set, in microseconds since 1970 UTC. Only a step changes that: then somebody
+    /// else has set the clock, and the report says nothing of it any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_at_us: Option<i64>,
+    /// The clock may be off by this much whatever the kernel says, in milliseconds: GPS has found it so, or its keeper gives the
+    /// kernel no honest bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor_ms: Option<u32>,
+    /// Who else keeps the clock, if it was left to them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_by: Option<String>,
     /// The receiver, if there is one.
@@ -73,6 +88,12 @@ impl ClockReport {
     pub fn to_json(&self) -> Vec<u8> {
         // A struct of plain fields always has a JSON form; an empty text would be refused by every reader.
         serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Whether the clock has been stepped since, by somebody else: `boot_at_us` is where the boot lies on it now, as exactly as
+    /// `spread_us`.
+    pub fn is_stepped_since(&self, boot_at_us: i64, spread_us: u64) -> bool {
+        self.boot_at_us.is_some_and(|then_us| then_us.abs_diff(boot_at_us) > SAME_BOOT_US.saturating_add(spread_us))
     }
 
     /// The clock's largest error `age_us` after it was set, in microseconds, if nobody has touched it since. What the kernel is

@@ -2,7 +2,7 @@
 //! reported, put together.
 
 use tide_photo::clock::DRIFT_PPM;
-use tide_photo::clock_report::{self, ClockReport, KERNEL_LIMIT_US};
+use tide_photo::clock_report::{self, ClockReport, KERNEL_LIMIT_US, UNBOUNDED_MS};
 use tide_photo::{ClockQuality, ClockSource};
 
 use crate::config::Position;
@@ -27,6 +27,17 @@ pub struct KernelBound {
     pub slewing_us: u64,
 }
 
+/// The station's clocks at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// Microseconds since the boot.
+    pub monotonic_us: u64,
+    /// Where the boot lies on the clock, in microseconds since 1970 UTC: only a step changes it.
+    pub boot_at_us: i64,
+    /// How far apart the two were read, in microseconds.
+    pub spread_us: u64,
+}
+
 /// A report that is about the boot in hand, and how long ago the clock was set, in microseconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Heard<'a> {
@@ -35,10 +46,13 @@ pub struct Heard<'a> {
 }
 
 impl<'a> Heard<'a> {
-    /// `None` for a report of another boot, or of a time that has not come: it says nothing about now.
-    pub fn new(report: &'a ClockReport, boot_id: &str, monotonic_us: u64) -> Option<Self> {
-        let age_us = monotonic_us.checked_sub(report.set_at_monotonic_us)?;
-        (!boot_id.is_empty() && report.boot_id == boot_id).then_some(Self { report, age_us })
+    /// `None` for a report of another boot, or of a time that has not come, or of a clock that somebody has stepped since: it says
+    /// nothing about now.
+    pub fn new(report: &'a ClockReport, boot_id: &str, now: Moment) -> Option<Self> {
+        let age_us = now.monotonic_us.checked_sub(report.set_at_monotonic_us)?;
+        let is_of_now =
+            !boot_id.is_empty() && report.boot_id == boot_id && !report.is_stepped_since(now.boot_at_us, now.spread_us);
+        is_of_now.then_some(Self { report, age_us })
     }
 
     /// Whether the kernel's bound is the one that the report's writer gave it: then nobody else has touched the clock since.
@@ -47,9 +61,19 @@ impl<'a> Heard<'a> {
         set_us.is_some_and(|set_us| clock_report::is_still_the_bound(kernel.max_error_us, set_us, self.age_us))
     }
 
-    /// Whether the report's writer found right, a short time ago, a clock that another keeps.
+    /// Whether the report's writer compared, a short time ago, a clock that another keeps.
     fn is_of_a_kept_clock(self) -> bool {
-        self.report.source == ClockSource::Gps && self.report.kept_by.is_some() && self.age_us <= SOURCE_FRESH_US
+        self.report.kept_by.is_some() && self.age_us <= SOURCE_FRESH_US
+    }
+
+    /// Such a clock, whose kernel claims this much. One that was no source's then may have been set since.
+    fn kept_within(self, kept_us: u64) -> ClockQuality {
+        if self.report.floor_ms == Some(UNBOUNDED_MS) {
+            return ClockQuality::unsynchronised();
+        }
+        let is_gps = self.report.source == ClockSource::Gps;
+        let floor_us = u64::from(self.report.floor_ms.unwrap_or_default()) * 1_000;
+        synchronised(if is_gps { ClockSource::Gps } else { ClockSource::Ntp }, kept_us.max(floor_us))
     }
 
     /// Whether the kernel would still vouch for the clock by what the report's writer told it.
@@ -73,7 +97,7 @@ pub fn judge(kernel: Option<KernelBound>, heard: Option<Heard>) -> ClockQuality 
             let set_us = heard.report.error_us(heard.age_us).saturating_add(kernel.slewing_us);
             synchronised(heard.report.source, set_us.min(kept_us))
         }
-        Some(heard) if heard.is_of_a_kept_clock() => synchronised(ClockSource::Gps, kept_us),
+        Some(heard) if heard.is_of_a_kept_clock() => heard.kept_within(kept_us),
         _ => synchronised(ClockSource::Ntp, kept_us),
     }
 }
@@ -88,8 +112,7 @@ fn unvouched(heard: Heard) -> ClockQuality {
     {
         return ClockQuality::unsynchronised();
     }
-    let ms = report.uncertainty_ms.saturating_add(drift_ms(age_us));
-    ClockQuality::synchronised(report.source, ms).unwrap_or_else(ClockQuality::unsynchronised)
+    synchronised(report.source, report.error_us(age_us))
 }
 
 /// Rounded up, never down.
@@ -125,10 +148,15 @@ mod tests {
         ClockReport::from_json(json.as_bytes()).unwrap()
     }
 
+    /// This many microseconds after the boot, which nobody has moved on the clock.
+    fn at(monotonic_us: u64) -> Moment {
+        Moment { monotonic_us, boot_at_us: 0, spread_us: 1 }
+    }
+
     /// Source and bound in words, `later_us` after the clock was set; the kernel vouches for it within that many microseconds.
     fn judged(kernel_us: Option<u64>, report: &ClockReport, later_us: u64) -> String {
         let kernel = kernel_us.map(|max_error_us| KernelBound { max_error_us, slewing_us: 0 });
-        judge(kernel, Heard::new(report, "boot", SET_AT_US + later_us)).to_string()
+        judge(kernel, Heard::new(report, "boot", at(SET_AT_US + later_us))).to_string()
     }
 
     const HOUR_US: u64 = 3_600_000_000;
@@ -148,7 +176,7 @@ mod tests {
         assert_eq!(judged(Some(1_820_000), &unmeasured, HOUR_US), "gps ± 1820 ms");
         let kernel = KernelBound { max_error_us: 21_000, slewing_us: 100_000 };
         let report = vouched();
-        let slewing = judge(Some(kernel), Heard::new(&report, "boot", SET_AT_US + 2_000_000));
+        let slewing = judge(Some(kernel), Heard::new(&report, "boot", at(SET_AT_US + 2_000_000)));
         assert_eq!(slewing.to_string(), "gps ± 121 ms", "what is being slewed comes on top");
     }
 
@@ -202,22 +230,41 @@ mod tests {
     #[test]
     fn a_clock_that_lost_its_bound_too_early_was_stepped_by_somebody() {
         assert_eq!(judged(None, &vouched(), HOUR_US), "unsynchronised, uncertainty unknown");
-        assert_eq!(judged(None, &vouched(), 9 * HOUR_US), "gps ± 17 s", "the kernel's bound came to its end");
+        assert_eq!(judged(None, &vouched(), 9 * HOUR_US), "gps ± 1964 ms", "60 ppm of 9 hours, though the kernel's bound came to its end");
+    }
+
+    #[test]
+    fn a_report_of_a_clock_that_was_stepped_since_says_nothing() {
+        let report = ClockReport { boot_at_us: Some(5_000_000), ..report("rtc", 0) };
+        let heard = |boot_at_us| Heard::new(&report, "boot", Moment { boot_at_us, ..at(SET_AT_US + 1) });
+        assert!(heard(5_000_900).is_some() && heard(4_999_100).is_some());
+        assert!(heard(5_002_000).is_none() && heard(4_998_000).is_none());
+    }
+
+    #[test]
+    fn a_keeper_that_gps_contradicts_is_off_by_what_gps_says_at_least() {
+        let kept = |source, floor_ms| {
+            let kept_by = Some("systemd-timesyncd".to_owned());
+            judged(Some(1_000), &ClockReport { kept_by, floor_ms, ..report(source, 3) }, 1)
+        };
+        assert_eq!(kept("ntp", Some(5_250)), "ntp ± 5250 ms");
+        assert_eq!(kept("gps", None), "gps ± 1 ms");
+        assert_eq!(kept("unsynchronised", None), "ntp ± 1 ms", "it has set the clock since");
     }
 
     #[test]
     fn a_report_from_the_future_or_of_no_boot_says_nothing() {
-        assert!(Heard::new(&report("gps", 3), "boot", SET_AT_US - 1).is_none());
+        assert!(Heard::new(&report("gps", 3), "boot", at(SET_AT_US - 1)).is_none());
         let nameless = ClockReport { boot_id: String::new(), ..report("gps", 3) };
-        assert!(Heard::new(&nameless, "", SET_AT_US).is_none());
+        assert!(Heard::new(&nameless, "", at(SET_AT_US)).is_none());
     }
 
     #[test]
     fn a_position_needs_a_fix_of_this_hour() {
-        let at = |mode, later_us| position(Heard::new(&report("gps", mode), "boot", SET_AT_US + later_us)?);
+        let placed = |mode, later_us| position(Heard::new(&report("gps", mode), "boot", at(SET_AT_US + later_us))?);
         let place = |altitude_m| Some(Position { latitude: 35.5, longitude: 24.0, altitude_m });
-        assert_eq!(at(3, POSITION_FRESH_US), place(Some(2.5)));
-        assert_eq!(at(2, 0), place(None), "two dimensions have no height");
-        assert_eq!((at(1, 0), at(3, POSITION_FRESH_US + 1)), (None, None));
+        assert_eq!(placed(3, POSITION_FRESH_US), place(Some(2.5)));
+        assert_eq!(placed(2, 0), place(None), "two dimensions have no height");
+        assert_eq!((placed(1, 0), placed(3, POSITION_FRESH_US + 1)), (None, None));
     }
 }

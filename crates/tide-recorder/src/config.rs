@@ -356,7 +356,8 @@ mod tests {
     #[test]
     fn what_tide_timesync_reads_in_the_same_file_is_left_to_it() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let tables = "[gps]\nsource = 'serial'\n[rtc]\nkind = 'none'\n[clock]\nfolder = '/x'\nlimits = { single_s = 5 }";
+        let tables =
+            "[gps]\nsource = 'serial'\n[rtc]\nkind = 'none'\n[clock]\nfolder = '/x'\nlimits = { single_s = 5 }";
         std::fs::write(file.path(), tables).unwrap();
         let settings = load(&[CAMERA, ("TIDE_CONFIG", file.path().to_str().unwrap())]).unwrap();
         assert_eq!(settings.clock.report, PathBuf::from("/run/tide-timesync/report.json"));

@@ -83,11 +83,19 @@ fn open(path: &Path) -> std::io::Result<File> {
         let mut aside = path.as_os_str().to_owned();
         aside.push(".1");
         if fs::rename(path, PathBuf::from(aside)).is_err() {
-            // Whoever may write the file need not have the right to rename it. The journal and the history have its lines, too.
-            return File::create(path);
+            // Whoever may write the file need not have the right to rename it.
+            keep_the_end(path)?;
         }
     }
     OpenOptions::new().create(true).append(true).open(path)
+}
+
+/// Keeps the last quarter of the file, from the beginning of a line.
+fn keep_the_end(path: &Path) -> std::io::Result<()> {
+    let text = fs::read(path)?;
+    let quarter = &text[text.len() - text.len() / 4..];
+    let begin = quarter.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    fs::write(path, &quarter[begin..])
 }
 
 /// The prototype's form. Whatever a device has said of itself stays on one line.

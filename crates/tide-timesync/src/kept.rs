@@ -33,12 +33,27 @@ pub struct Kept {
     pub stepped_us: u64,
     /// The last report of this boot that a GPS time stands behind.
     pub report: Option<ClockReport>,
+    /// What GPS said when the clock was last refused in this boot.
+    pub refused: Option<Refused>,
     /// When the battery-backed clock was written last, and how exactly.
     pub rtc: Option<RtcWritten>,
 }
 
+/// A run in which GPS could be trusted, and yet the clock was not set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// How many such runs there were in a row, in which GPS said the same.
+    pub runs: u32,
+    /// What it said: UTC less the time since the boot, in microseconds.
+    pub gps_less_monotonic_us: i64,
+    /// How far that may have been off, in microseconds.
+    pub uncertainty_us: u64,
+    /// When, in microseconds since the boot.
+    pub at_us: u64,
+}
+
 /// The last writing of the battery-backed clock.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RtcWritten {
     /// Which it was.
     pub name: String,
@@ -46,6 +61,9 @@ pub struct RtcWritten {
     pub at: CapturedAt,
     /// How far it may have been off then, in microseconds.
     pub uncertainty_us: u64,
+    /// How fast it was found to go wrong at most, in parts per million, if that was measured.
+    #[serde(default)]
+    pub ppm: Option<u32>,
     /// How fast the system clock may go wrong, from which the kernel may have written it since; in parts per million.
     pub clock_ppm: u32,
 }
@@ -83,8 +101,10 @@ impl Kept {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             bytes => bytes?,
         };
+        // One rotten byte costs its line, not the others.
+        let before = String::from_utf8_lossy(&before);
         let line = serde_json::to_string(run)?;
-        let mut lines: Vec<&str> = std::str::from_utf8(&before).unwrap_or_default().lines().collect();
+        let mut lines: Vec<&str> = before.lines().collect();
         lines.drain(..(lines.len() + 1).saturating_sub(LONGEST_HISTORY));
         lines.push(&line);
         durable.publish(&path, (lines.join("\n") + "\n").as_bytes(), IfExists::Replace)
@@ -152,7 +172,8 @@ mod tests {
     #[test]
     fn what_is_kept_outlives_a_run_and_the_written_rtc_a_boot() {
         let folder = tempfile::tempdir().unwrap();
-        let rtc = RtcWritten { name: "x".to_owned(), at: CapturedAt::EPOCH, uncertainty_us: 7, clock_ppm: 70 };
+        let rtc =
+            RtcWritten { name: "x".to_owned(), at: CapturedAt::EPOCH, uncertainty_us: 7, ppm: None, clock_ppm: 70 };
         let kept = Kept { boot_id: "a".to_owned(), was_set: true, rtc: Some(rtc.clone()), ..Kept::default() };
         kept.write(folder.path(), &Run::default()).unwrap();
         assert_eq!(Kept::read(&[folder.path()], "a"), kept);

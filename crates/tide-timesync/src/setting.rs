@@ -26,7 +26,11 @@ pub fn carry_out(
             clock.slew(by_us)?;
             track.slewed(by_us);
         }
-        Decision::AlreadyRight { .. } | Decision::LeaveToKeeper { .. } | Decision::Refuse { .. } => (),
+        // An earlier slew goes on, and takes a right clock with it.
+        Decision::AlreadyRight { .. } => {
+            bound_us = bound_us.saturating_add(clock.kernel_state()?.slewing_bound_us());
+        }
+        Decision::LeaveToKeeper { .. } | Decision::Refuse { .. } => (),
     }
     clock.vouch(bound_us, bound_us)?;
     Ok(Some(bound_us))

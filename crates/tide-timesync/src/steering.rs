@@ -20,7 +20,7 @@ const LONGEST_S: u32 = 315_360_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Largest step once the clock has been set in this boot, in seconds.
+    /// Largest step once the clock has been set in this boot, in seconds, beyond what the oscillator explains.
     #[serde(deserialize_with = "limit_s")]
     pub single_s: u32,
     /// Largest step forward at the first setting of a boot, in seconds. None: as far as need be.
@@ -35,6 +35,9 @@ pub struct Limits {
     /// How long after the boot a time daemon has to set the clock before it is no longer waited for, in seconds; 0 waits for none.
     #[serde(deserialize_with = "grace_s")]
     pub keeper_grace_s: u32,
+    /// After how many runs in a row in which GPS said the same it is believed against all these limits; 0: never.
+    #[serde(deserialize_with = "runs")]
+    pub believe_after_runs: u32,
 }
 
 impl Default for Limits {
@@ -50,6 +53,8 @@ impl Default for Limits {
             total_s: 3_600,
             // Ours: chrony and ntpd need a few minutes with a receiver, timesyncd some seconds with a network.
             keeper_grace_s: 600,
+            // Ours: a day of the timer's. Nobody comes to a pier to allow a step.
+            believe_after_runs: 4,
         }
     }
 }
@@ -62,6 +67,10 @@ fn some_limit_s<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32
     limit_s(deserializer).map(Some)
 }
 
+fn runs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    within(deserializer, 0, 1_000)
+}
+
 /// A day at most: photos are waiting.
 fn grace_s<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     within(deserializer, 0, 86_400)
@@ -69,7 +78,7 @@ fn grace_s<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> 
 
 fn within<'de, D: Deserializer<'de>>(deserializer: D, low_s: u32, high_s: u32) -> Result<u32, D::Error> {
     let seconds = i64::deserialize(deserializer)?;
-    let refusal = || serde::de::Error::custom(format!("the number of seconds is {low_s} to {high_s}, not {seconds}"));
+    let refusal = || serde::de::Error::custom(format!("{low_s} to {high_s}, not {seconds}"));
     u32::try_from(seconds).ok().filter(|seconds| (low_s..=high_s).contains(seconds)).ok_or_else(refusal)
 }
 
@@ -88,6 +97,8 @@ pub struct Facts {
     pub is_first_of_boot: bool,
     /// What [`Decision::counted_us`] came to in this boot so far, in microseconds.
     pub stepped_us: u64,
+    /// Whether GPS has said so often enough to be believed against the limits.
+    pub is_believed: bool,
     /// How far the oscillator may have taken the clock since it was set last, in microseconds; 0 if it was not.
     pub drift_us: u64,
 }
@@ -200,7 +211,7 @@ fn forbidden(offset_us: i64, facts: &Facts, limits: &Limits) -> Option<Limit> {
     if !facts.is_plausible(facts.clock_us.saturating_add(offset_us)) {
         return Some(Limit::Implausible);
     }
-    if facts.is_unset() {
+    if facts.is_unset() || facts.is_believed {
         return None;
     }
     let is_beyond = |us: u64, limit_s: u32| us > u64::from(limit_s) * 1_000_000;
@@ -213,7 +224,7 @@ fn forbidden(offset_us: i64, facts: &Facts, limits: &Limits) -> Option<Limit> {
         let limit_s = limits.startup_backward_s;
         return is_beyond(by_us, limit_s).then_some(Limit::StartupBackward { limit_s });
     }
-    if is_beyond(by_us, limits.single_s) {
+    if is_beyond(facts.unexplained_us(offset_us), limits.single_s) {
         return Some(Limit::Single { limit_s: limits.single_s });
     }
     let total_us = facts.stepped_us.saturating_add(facts.unexplained_us(offset_us));
@@ -347,6 +358,7 @@ mod tests {
         latest_us: BUILT_US + ERA_US,
         keeper: None,
         is_first_of_boot: false,
+        is_believed: false,
         stepped_us: 0,
         drift_us: 0,
     };
@@ -455,8 +467,14 @@ mod tests {
         let read = |text: &str| toml::from_str::<Limits>(text).map_err(|error| error.to_string());
         assert_eq!(read(""), Ok(Limits::default()));
         let all = "single_s = 5\nstartup_forward_s = 6\nstartup_backward_s = 7\ntotal_s = 8\nkeeper_grace_s = 0";
-        let limits =
-            Limits { single_s: 5, startup_forward_s: Some(6), startup_backward_s: 7, total_s: 8, keeper_grace_s: 0 };
+        let limits = Limits {
+            single_s: 5,
+            startup_forward_s: Some(6),
+            startup_backward_s: 7,
+            total_s: 8,
+            keeper_grace_s: 0,
+            ..Limits::default()
+        };
         assert_eq!(read(all), Ok(limits));
         for (text, why) in [
             ("single_s = 0", "1 to 315360000, not 0"),

@@ -5,23 +5,21 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tide_photo::clock_report::{CLOCK_REPORT_VERSION, ClockReport, GpsReport, drift_us};
+use tide_photo::clock_report::{CLOCK_REPORT_VERSION, ClockReport, GpsReport};
 use tide_photo::{CapturedAt, ClockSource};
 
 use crate::config::Settings;
-use crate::devices::clock::{KernelState, Reading, SystemClock};
+use crate::devices::clock::SystemClock;
 use crate::devices::receiver::Receiver;
 use crate::devices::rtc::{Rtc, RtcError, Timer};
-use crate::drift::{self, Track};
 use crate::gather;
 use crate::journal::Journal;
 use crate::keeper::{self, Daemon, Evidence, Hold};
 use crate::kept::{Kept, Run};
 use crate::receiver::Fix;
-use crate::setting;
-use crate::steering::{self, Decision, Facts};
 use crate::verdict::{Rules, Trust, Verdict};
 
+mod clock_care;
 mod fallback;
 mod rtc_care;
 mod rtc_in_hand;
@@ -38,6 +36,10 @@ pub struct Tools<'a> {
     pub receivers: Vec<Box<dyn Receiver>>,
     /// Which daemons run that may keep the clock.
     pub daemons: &'a dyn Fn() -> Vec<Daemon>,
+    /// Whether such a daemon has its time from a receiver on this machine.
+    pub is_steered_by_receiver: &'a dyn Fn(Daemon) -> bool,
+    /// Where a report goes at once, before anything that takes its time: photos are being taken.
+    pub publish: &'a mut dyn FnMut(&ClockReport, &Kept),
     /// Waits.
     pub timer: &'a dyn Timer,
     /// Where everything is said.
@@ -183,7 +185,8 @@ impl ThisRun<'_, '_> {
                 trust.rollovers * 1_024
             ));
         }
-        let report = self.set_clock(offset_us, uncertainty_us, reading);
+        let report = self.set_clock(trust, offset_us, uncertainty_us, reading);
+        (self.tools.publish)(&report, self.kept);
         let is_refused = report.source == ClockSource::Unsynchronised;
         if let Some(rtc) = rtc {
             self.compare_rtc(trust, rtc);
@@ -196,116 +199,16 @@ impl ThisRun<'_, '_> {
         report
     }
 
-    fn set_clock(&mut self, offset_us: i64, uncertainty_us: u64, reading: Reading) -> ClockReport {
-        let kernel = match self.tools.clock.kernel_state() {
-            Ok(kernel) => kernel,
-            Err(error) => {
-                self.fail(3, chain(&error));
-                return self.report(ClockSource::Unsynchronised, 0);
-            }
-        };
-        let who = self.who_keeps(kernel, reading);
-        self.say(who.to_string());
-        if who.keeper().is_some() {
-            self.kept.track = Track::default();
-        } else {
-            self.kept.track.check(reading, &kernel, offset_us, uncertainty_us);
-        }
-        let measured = self.kept.track.drift();
-        let drift_bound_ppm = drift::bound_ppm(measured);
-        if let Some(measured) = measured {
-            let ppm = |ppb: f64| ppb / 1_000.0;
-            #[expect(clippy::cast_precision_loss, reason = "a drift has few digits")]
-            let (ppb, uncertainty_ppb) = (measured.ppb as f64, measured.uncertainty_ppb as f64);
-            self.run.clock_ppm = Some(ppm(ppb));
-            self.say(format!(
-                "the system clock's oscillator runs {:+.1} ppm, within {:.1}",
-                ppm(ppb),
-                ppm(uncertainty_ppb)
-            ));
-        }
-        let facts = self.facts(who.keeper(), reading, drift_bound_ppm);
-        let decision = steering::decide(offset_us, uncertainty_us, &facts, &self.settings.clock.limits);
-        if decision.is_warning() {
-            self.warn(decision.to_string());
-        } else {
-            self.say(decision.to_string());
-        }
-        if let Decision::Refuse { .. } = decision {
-            // Whoever vouched for this clock did so wrongly.
-            if let Err(error) = self.tools.clock.disown() {
-                self.tools.journal.error(chain(&error));
-            }
-            self.fail(3, "the system clock is left as it is; photos are marked as unsynchronised".to_owned());
-            self.kept.bound_us = None;
-            return self.report(ClockSource::Unsynchronised, 0);
-        }
-        if let Decision::LeaveToKeeper { keeper, .. } = decision {
-            return self.left_to(keeper, decision.is_warning(), uncertainty_us);
-        }
-        match setting::carry_out(&decision, self.tools.clock, &mut self.kept.track) {
-            Err(error) => {
-                self.fail(3, chain(&error));
-                self.report(ClockSource::Unsynchronised, 0)
-            }
-            Ok(bound_us) => {
-                self.kept.stepped_us = self.kept.stepped_us.saturating_add(decision.counted_us(&facts));
-                self.kept.was_set = true;
-                let report = self.report(ClockSource::Gps, bound_us.unwrap_or(uncertainty_us));
-                self.kept.bound_us = bound_us.map(|bound_us| (bound_us, report.set_at_monotonic_us));
-                let report = ClockReport {
-                    drift_bound_ppm: Some(drift_bound_ppm),
-                    kernel_max_error_us_when_set: bound_us,
-                    ..report
-                };
-                self.kept.report = Some(report.clone());
-                report
-            }
-        }
-    }
-
-    fn who_keeps(&self, kernel: KernelState, reading: Reading) -> keeper::Verdict {
-        let daemons = (self.tools.daemons)();
-        let ours = self.kept.our_bound();
-        let evidence = Evidence { kernel, daemons: &daemons, ours, uptime_us: reading.monotonic_us };
-        keeper::who_keeps(&evidence, self.settings.clock.limits.keeper_grace_s)
-    }
-
-    fn facts(&self, keeper: Option<keeper::Keeper>, reading: Reading, drift_bound_ppm: u32) -> Facts {
-        let plausible = self.rules.plausible();
-        let since_us = self.kept.bound_us.map_or(0, |(_, set_at_us)| reading.monotonic_us.saturating_sub(set_at_us));
-        Facts {
-            clock_us: reading.real_us,
-            earliest_us: plausible.start().as_microsecond(),
-            latest_us: plausible.end().as_microsecond(),
-            keeper,
-            is_first_of_boot: !self.kept.was_set,
-            stepped_us: self.kept.stepped_us,
-            drift_us: drift_us(since_us, drift_bound_ppm),
-        }
-    }
-
-    /// The clock is somebody else's. GPS bears witness to it, or against it.
-    fn left_to(&mut self, keeper: keeper::Keeper, is_wrong: bool, uncertainty_us: u64) -> ClockReport {
-        self.kept.bound_us = None;
-        let kept_by = Some(keeper.name().to_owned());
-        match keeper.hold {
-            Hold::Disciplines { bound_us } => {
-                self.kept.was_set = true;
-                let source = if is_wrong { ClockSource::Ntp } else { ClockSource::Gps };
-                ClockReport { kept_by, ..self.report(source, bound_us.max(uncertainty_us)) }
-            }
-            Hold::Starting { .. } => ClockReport { kept_by, ..self.report(ClockSource::Unsynchronised, 0) },
-        }
-    }
-
     fn report(&self, source: ClockSource, uncertainty_us: u64) -> ClockReport {
+        let reading = self.tools.clock.reading();
         ClockReport {
             version: CLOCK_REPORT_VERSION,
             source,
             uncertainty_ms: ms_up(uncertainty_us),
-            set_at_monotonic_us: self.tools.clock.reading().monotonic_us,
+            set_at_monotonic_us: reading.monotonic_us,
             boot_id: self.kept.boot_id.clone(),
+            boot_at_us: Some(reading.boot_at_us()),
+            floor_ms: None,
             drift_bound_ppm: None,
             kernel_max_error_us_when_set: None,
             kept_by: None,

@@ -9,7 +9,7 @@ use tide_photo::status::GpsStatus;
 use tide_photo::{CapturedAt, ClockQuality};
 
 use super::timesync_report;
-use crate::clock_quality::{self, Heard};
+use crate::clock_quality::{self, Heard, Moment};
 use crate::config::Position;
 
 /// The station's clock.
@@ -53,6 +53,15 @@ impl KernelClock {
     }
 }
 
+impl KernelClock {
+    /// Both clocks, read as closely together as this machine does.
+    fn moment(&self) -> Moment {
+        let (before_us, clock_us, after_us) = (self.monotonic_us(), self.now().as_micros(), self.monotonic_us());
+        let boot_at_us = clock_us.saturating_sub_unsigned(before_us.midpoint(after_us));
+        Moment { monotonic_us: after_us, boot_at_us, spread_us: after_us.saturating_sub(before_us) }
+    }
+}
+
 impl Clock for KernelClock {
     fn now(&self) -> CapturedAt {
         // Through the C library, as TLS asks it: a test may put another clock in its place.
@@ -62,7 +71,7 @@ impl Clock for KernelClock {
 
     fn quality(&self) -> ClockQuality {
         let report = timesync_report::read(&self.report);
-        let heard = report.as_ref().and_then(|report| Heard::new(report, &self.boot_id, self.monotonic_us()));
+        let heard = report.as_ref().and_then(|report| Heard::new(report, &self.boot_id, self.moment()));
         clock_quality::judge(super::adjtimex::bound(), heard)
     }
 
@@ -86,7 +95,7 @@ impl Clock for KernelClock {
 
     fn received_position(&self) -> Option<Position> {
         let report = timesync_report::read(&self.report)?;
-        clock_quality::position(Heard::new(&report, &self.boot_id, self.monotonic_us())?)
+        clock_quality::position(Heard::new(&report, &self.boot_id, self.moment())?)
     }
 }
 

@@ -5,7 +5,6 @@ use std::fs;
 
 use serde_json::json;
 use tide_photo::ClockSource;
-use tide_photo::clock::DRIFT_PPM;
 use tide_photo::clock_report::ClockReport;
 
 use super::StatusOptions;
@@ -22,6 +21,8 @@ struct Known {
     report: Option<ClockReport>,
     run: Option<Run>,
     age_s: Option<u64>,
+    /// Whether somebody has stepped the clock since the report.
+    is_stepped: bool,
 }
 
 /// Prints how well the clock is kept. It changes nothing, and needs no rights.
@@ -35,7 +36,9 @@ pub fn status(options: &StatusOptions) -> anyhow::Result<()> {
     let report = fs::read(&settings.clock.report).ok().and_then(|json| ClockReport::from_json(&json));
     // One of another boot says nothing of now.
     let report = report.filter(|report| report.boot_id == boot_id.trim());
-    let now_us = clock.reading().monotonic_us;
+    let now = clock.reading();
+    let is_stepped = report.as_ref().is_some_and(|report| report.is_stepped_since(now.boot_at_us(), now.spread_us));
+    let now_us = now.monotonic_us;
     let age_s = report.as_ref().map(|report| now_us.saturating_sub(report.set_at_monotonic_us) / 1_000_000);
     let daemons = keepers::running("/proc".as_ref()).unwrap_or_default();
     let known = Known {
@@ -44,6 +47,7 @@ pub fn status(options: &StatusOptions) -> anyhow::Result<()> {
         report,
         run: kept::last_run(&settings.clock.folder),
         age_s,
+        is_stepped,
     };
     if options.json {
         let kernel = known.kernel.map(|kernel| {
@@ -94,8 +98,11 @@ fn clock(known: &Known) -> String {
     let Some(age_s) = known.age_s.filter(|_| report.source != ClockSource::Unsynchronised) else {
         return "unsynchronised: nobody knows how far it is off".to_owned();
     };
-    let drift_ms = age_s * u64::from(report.drift_bound_ppm.unwrap_or(DRIFT_PPM)) / 1_000;
-    let bound_ms = u64::from(report.uncertainty_ms) + drift_ms;
+    if known.is_stepped {
+        return "set by somebody else since it was checked: nobody knows how far it is off".to_owned();
+    }
+    let slewing_us = known.kernel.map_or(0, |kernel| kernel.slewing_bound_us());
+    let bound_ms = (report.error_us((age_s + 1) * 1_000_000) + slewing_us).div_ceil(1_000);
     let kept = report.kept_by.as_ref().map_or_else(String::new, |name| format!(", kept by {name}"));
     let source = report.source;
     format!("{source} ± {bound_ms} ms{kept}; set or checked {} min ago within {} ms", age_s / 60, report.uncertainty_ms)
@@ -133,8 +140,9 @@ mod tests {
             report: ClockReport::from_json(report.as_bytes()),
             run: Some(run),
             age_s: Some(3_600),
+            is_stepped: false,
         };
-        let expected = "clock     gps ± 502 ms; set or checked 60 min ago within 250 ms\n\
+        let expected = "clock     gps ± 503 ms; set or checked 60 min ago within 250 ms\n\
                         kernel    synchronised, within 2050 ms\n\
                         runs      chronyd\n\
                         receiver  fix in 3 dimensions, 9 satellites\n\
@@ -144,7 +152,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_said() {
-        let none = Known { kernel: None, daemons: Vec::new(), report: None, run: None, age_s: None };
+        let none = Known { kernel: None, daemons: Vec::new(), report: None, run: None, age_s: None, is_stepped: false };
         let text = readable(&none);
         assert!(text.contains("not set or checked since the boot") && text.contains("none yet"), "{text}");
     }

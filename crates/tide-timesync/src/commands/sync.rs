@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,7 +46,8 @@ pub fn sync(options: &SyncOptions) -> anyhow::Result<u8> {
     if options.from_rtc {
         settings.gps.source = GpsSource::None;
     }
-    let rehearsal = options.rehearse.as_deref();
+    let rehearsal = options.rehearse.as_deref().map(rehearsal_folder).transpose()?;
+    let rehearsal = rehearsal.as_deref();
     let folder = rehearsal.unwrap_or(&settings.clock.folder);
     let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let mut journal = match rehearsal {
@@ -65,6 +66,12 @@ pub fn sync(options: &SyncOptions) -> anyhow::Result<u8> {
         rtc: if options.from_rtc { soon(|| open_rtc(&settings, rehearsal)) } else { open_rtc(&settings, rehearsal) },
         receivers: receivers(&settings.gps),
         daemons: &daemons,
+        is_steered_by_receiver: &|daemon| rehearsal.is_none() && keepers::is_steered_by_receiver(daemon),
+        publish: &mut |written, kept| {
+            // Both are written again at the end, and then it is said if they cannot be.
+            drop(kept.write_for_this_boot(&beside_report));
+            drop(write_report(&report, written));
+        },
         timer: &MachineTimer::default(),
         journal: &mut journal,
         built: built()?,
@@ -97,6 +104,12 @@ pub(super) fn receivers(gps: &Gps) -> Vec<Box<dyn Receiver>> {
     }
 }
 
+/// The folder of a rehearsal, made if need be, by its full name.
+fn rehearsal_folder(folder: &Path) -> anyhow::Result<PathBuf> {
+    let made = fs::create_dir_all(folder).and_then(|()| folder.canonicalize());
+    made.with_context(|| format!("failed to make the folder {}", folder.display()))
+}
+
 /// Two runs at the same time would set the clock twice.
 fn alone(folder: &Path, journal: &mut Journal) -> anyhow::Result<Option<Alone>> {
     match Durable::open(folder).and_then(|folder| folder.claim_alone()) {
@@ -114,7 +127,6 @@ fn alone(folder: &Path, journal: &mut Journal) -> anyhow::Result<Option<Alone>> 
 
 fn open_clock(rehearsal: Option<&Path>) -> anyhow::Result<Box<dyn SystemClock>> {
     let Some(folder) = rehearsal else { return Ok(Box::new(KernelClock)) };
-    fs::create_dir_all(folder).with_context(|| format!("failed to make the folder {}", folder.display()))?;
     let now_us = KernelClock.reading().real_us;
     Ok(Box::new(RehearsedClock::open(folder, Arc::new(boot_clock::monotonic_us), now_us)?))
 }

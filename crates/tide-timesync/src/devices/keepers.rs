@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use crate::keeper::Daemon;
 
@@ -24,9 +25,30 @@ pub fn running(processes: &Path) -> io::Result<Vec<Daemon>> {
     Ok(daemons)
 }
 
+/// Whether a daemon has its time from a receiver on this very machine. Only chrony tells: it then is of stratum 1 itself.
+pub fn is_steered_by_receiver(daemon: Daemon) -> bool {
+    // It waits for chronyd for some seconds at most.
+    let tracking = || Command::new("chronyc").args(["-c", "-n", "tracking"]).stdin(Stdio::null()).output().ok();
+    daemon == Daemon::Chronyd && tracking().is_some_and(|answer| is_stratum_1(&String::from_utf8_lossy(&answer.stdout)))
+}
+
+/// `chronyc -c tracking`: reference id, its name or address, stratum, and more.
+fn is_stratum_1(tracking: &str) -> bool {
+    tracking.lines().next().and_then(|line| line.split(',').nth(2)) == Some("1")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn chrony_tells_whether_its_time_is_from_a_receiver_here() {
+        assert!(is_stratum_1(
+            "50505300,PPS,1,1732550000.1,0.000001,0.0,0.0,-1.2,0.0,0.1,0.000001,0.0001,16.0,Normal\n"
+        ));
+        assert!(!is_stratum_1("C0A80001,192.168.0.1,2,1732550000.1,0.0,0.0,0.0,0.0,0.0,0.0,0.0,0.0,64.0,Normal\n"));
+        assert!(!is_stratum_1("506 Cannot talk to daemon\n") && !is_stratum_1(""));
+    }
 
     #[test]
     fn names_of_processes_are_read_and_nothing_else() {

@@ -8,6 +8,7 @@ use super::rtc_in_hand::{RtcInHand, Shown};
 use super::{ThisRun, chain, ms_up};
 use crate::devices::clock::Reading;
 use crate::keeper::Hold;
+use crate::kept::RtcWritten;
 use crate::steering::{self, Decision};
 
 /// How fast a battery-backed clock of unknown make may go wrong, in parts per million. A watch crystal is cut to 20, loses 34 more
@@ -20,6 +21,10 @@ const DS3231_PPM: u32 = 5;
 /// How long the kernel goes on copying a clock that nobody has checked since to its battery-backed one, in seconds: until its bound,
 /// which grows by 500 parts per million, has reached 16 s.
 const KERNEL_COPIES_FOR_S: u64 = 32_000;
+
+/// How far a battery-backed clock may be off that we have never written, in microseconds: a day, and so also local time and summer
+/// time. Ours.
+const NEVER_WRITTEN_US: u64 = 86_400_000_000;
 
 impl ThisRun<'_, '_> {
     pub(super) fn without_gps(&mut self, rtc: Option<&RtcInHand>) -> ClockReport {
@@ -38,19 +43,22 @@ impl ThisRun<'_, '_> {
             && let Hold::Disciplines { bound_us } = keeper.hold
         {
             let kept_by = Some(keeper.name().to_owned());
-            return ClockReport { kept_by, ..self.report(ClockSource::Ntp, bound_us) };
+            let is_gps = keeper.daemon.is_some_and(self.tools.is_steered_by_receiver);
+            let source = if is_gps { ClockSource::Gps } else { ClockSource::Ntp };
+            return ClockReport { kept_by, ..self.report(source, bound_us) };
         }
         let seen = rtc.and_then(|rtc| Some((rtc, rtc.shown?)));
-        if let Some(report) = self.kept.report.clone() {
+        let is_as_set = |report: &ClockReport| !report.is_stepped_since(reading.boot_at_us(), reading.spread_us);
+        if let Some(report) = self.kept.report.take().filter(is_as_set) {
             let age_us = reading.monotonic_us.saturating_sub(report.set_at_monotonic_us);
             let is_better =
                 |(rtc, shown): (&RtcInHand, Shown)| self.rtc_bound_us(rtc, shown) < report.error_us(age_us) / 2;
             // After hours the battery-backed clock is by far the better of the two.
             if !seen.is_some_and(is_better) {
                 self.say("the system clock was set from GPS in this boot, and goes on from there".to_owned());
+                self.kept.report = Some(report.clone());
                 return report;
             }
-            self.kept.report = None;
         }
         let Some((rtc, shown)) = seen else {
             // If there is one that cannot be read, that is said, too.
@@ -69,10 +77,15 @@ impl ThisRun<'_, '_> {
             self.fail(1, format!("{} shows a time that cannot be; it is not used", rtc.name));
             return self.report(ClockSource::Unsynchronised, 0);
         }
-        let uncertainty_us = self.rtc_bound_us(rtc, shown);
+        if self.written(rtc).is_some_and(|written| rtc_us < written.at.as_micros()) {
+            self.fail(1, format!("{} has stood still since it was written; it is not used", rtc.name));
+            return self.report(ClockSource::Unsynchronised, 0);
+        }
         let offset_us = rtc_us - reading.real_us;
         let facts = self.facts(None, reading, tide_photo::clock::DRIFT_PPM);
         let decision = steering::decide(offset_us, shown.uncertainty_us, &facts, &self.settings.clock.limits);
+        let left_us = if let Decision::AlreadyRight { .. } = decision { offset_us.unsigned_abs() } else { 0 };
+        let uncertainty_us = self.rtc_bound_us(rtc, shown).saturating_add(left_us);
         let done = match decision {
             Decision::Step { by_us, .. } | Decision::Slew { by_us, .. } => self.tools.clock.step(by_us),
             Decision::Refuse { .. } => {
@@ -91,20 +104,20 @@ impl ThisRun<'_, '_> {
         self.report(ClockSource::Rtc, uncertainty_us)
     }
 
+    /// When it was written last, if we know.
+    pub(super) fn written(&self, rtc: &RtcInHand) -> Option<&RtcWritten> {
+        self.kept.rtc.as_ref().filter(|written| written.name == rtc.key())
+    }
+
     /// How far it may be off by now: what it was when it was written last, by us or, if it is one that the kernel writes, by the
-    /// kernel; and what it has gone wrong since. One that we have never written is taken to have been set when we were built.
+    /// kernel; and what it has gone wrong since. Of one that we have never written nobody knows who set it, and to what.
     fn rtc_bound_us(&self, rtc: &RtcInHand, shown: Shown) -> u64 {
-        let written = self.kept.rtc.as_ref().filter(|written| written.name == rtc.name);
-        let ppm = if rtc.name.contains("ds3231") { DS3231_PPM } else { RTC_PPM };
-        let since_us = |from_us: i64| shown.rtc_us.saturating_sub(from_us).unsigned_abs();
-        let own_us = match written {
-            Some(written) => {
-                let copied_us = u64::from(written.clock_ppm) * KERNEL_COPIES_FOR_S;
-                let copied_us = if rtc.kernel_may_write_it { copied_us } else { 0 };
-                written.uncertainty_us + copied_us + drift_us(since_us(written.at.as_micros()), ppm)
-            }
-            None => 1_000_000 + drift_us(since_us(self.rules.earliest.as_microsecond()), ppm),
-        };
-        own_us.saturating_add(shown.uncertainty_us)
+        let Some(written) = self.written(rtc) else { return NEVER_WRITTEN_US };
+        let named_ppm = if rtc.name.contains("ds3231") { DS3231_PPM } else { RTC_PPM };
+        let ppm = named_ppm.max(written.ppm.unwrap_or_default());
+        let since_us = shown.rtc_us.saturating_sub(written.at.as_micros()).unsigned_abs();
+        let copied_us = u64::from(written.clock_ppm) * KERNEL_COPIES_FOR_S;
+        let copied_us = if rtc.kernel_may_write_it { copied_us } else { 0 };
+        written.uncertainty_us + copied_us + drift_us(since_us, ppm) + shown.uncertainty_us
     }
 }

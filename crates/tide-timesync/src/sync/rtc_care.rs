@@ -20,16 +20,21 @@ impl ThisRun<'_, '_> {
         #[expect(clippy::cast_precision_loss, reason = "for people")]
         let seconds = difference_us as f64 / 1e6;
         self.say(format!("GPS - RTC difference: {seconds:+.3} s"));
-        let Some(written) = self.kept.rtc.as_ref().filter(|written| written.name == rtc.name) else { return };
+        let Some(written) = self.written(rtc).cloned() else { return };
         let moment = |us: i64| CapturedAt::from_micros(us).unwrap_or(CapturedAt::EPOCH);
         let set = SetRight { at: written.at, uncertainty: Duration::from_micros(written.uncertainty_us) };
-        let uncertainty = Duration::from_micros(trust.uncertainty_us.saturating_add(shown.uncertainty_us));
+        let uncertainty =
+            Duration::from_micros(trust.uncertainty_us_at(shown.monotonic_us).saturating_add(shown.uncertainty_us));
         let compared = Compared { at: moment(gps_us), shown: moment(shown.rtc_us), uncertainty };
         match crate::rtc::drift::drift(set, compared, rtc.kernel_may_write_it) {
             Err(why) => self.say(format!("the drift of {} is not known: {why}", rtc.name)),
             Ok(drift) => {
                 self.run.rtc_ppm = Some(drift.ppm);
                 self.run.rtc_ppm_uncertainty = Some(drift.uncertainty_ppm);
+                let most_ppm = (drift.ppm.abs() + drift.uncertainty_ppm).ceil().min(1_000.0);
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within 0 to 1000")]
+                let most_ppm = most_ppm as u32;
+                self.kept.rtc = Some(RtcWritten { ppm: Some(most_ppm), ..written });
                 let warm = rtc.temperature_c.map_or_else(String::new, |degrees| format!(", at {degrees:.2} °C"));
                 let (ppm, within) = (drift.ppm, drift.uncertainty_ppm);
                 self.say(format!("{} drifts {ppm:+.2} ppm, within {within:.2}{warm}", rtc.name));
@@ -45,16 +50,26 @@ impl ThisRun<'_, '_> {
         match write_on_the_second(rtc.as_mut(), gps_now_us, |span| timer.sleep(span)) {
             Err(error) => self.fail(2, chain(&error)),
             Ok(written) => {
+                let gps_now = self.tools.clock.reading();
                 in_hand.was_written = true;
                 self.say(format!(
                     "{} was written on the second, and reads back {}",
                     in_hand.name, written.read_back.at
                 ));
                 self.kept.rtc = Some(RtcWritten {
-                    name: in_hand.name.clone(),
+                    name: in_hand.key().to_owned(),
+                    ppm: self
+                        .kept
+                        .rtc
+                        .as_ref()
+                        .filter(|before| before.name == in_hand.key())
+                        .and_then(|before| before.ppm),
                     at: written.at,
                     // Where the second begins in the chip is seen to some milliseconds.
-                    uncertainty_us: trust.uncertainty_us.saturating_add(written.ahead_us.unsigned_abs()),
+                    uncertainty_us: trust
+                        .uncertainty_us_at(gps_now.monotonic_us)
+                        .saturating_add(written.ahead_us.unsigned_abs())
+                        .saturating_add(u64::try_from(written.read_back.uncertainty.as_micros()).unwrap_or(u64::MAX)),
                     clock_ppm: drift_bound_ppm.unwrap_or(tide_photo::clock::DRIFT_PPM),
                 });
             }

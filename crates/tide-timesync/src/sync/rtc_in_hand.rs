@@ -31,6 +31,11 @@ impl Shown {
 }
 
 impl RtcInHand {
+    /// What it is known by from run to run: without the number that the kernel gave it this time.
+    pub(super) fn key(&self) -> &str {
+        self.name.split(" (").next().unwrap_or_default()
+    }
+
     pub(super) fn read(rtc: Result<Box<dyn Rtc>, RtcError>, tools: &mut Tools) -> Self {
         let none = Self {
             name: "no battery-backed clock".to_owned(),
@@ -48,6 +53,7 @@ impl RtcInHand {
         };
         let (name, kernel_may_write_it) = (rtc.name(), rtc.kernel_may_write_it());
         let reading = rtc.read();
+        let monotonic_us = tools.clock.reading().monotonic_us;
         let temperature_c = rtc.temperature_c();
         let this = Self { name, rtc: Some(rtc), temperature_c, kernel_may_write_it, ..none };
         match reading {
@@ -57,7 +63,7 @@ impl RtcInHand {
                 let shown = Shown {
                     rtc_us: reading.at.as_micros() + half_us.cast_signed(),
                     uncertainty_us: half_us + 1,
-                    monotonic_us: tools.clock.reading().monotonic_us,
+                    monotonic_us,
                 };
                 tools.journal.info(format_args!("{} shows {}", this.name, reading.at));
                 Self { shown: Some(shown), battery_is_low: reading.battery_is_low, ..this }

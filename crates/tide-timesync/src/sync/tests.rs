@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 
 use super::*;
-use crate::devices::clock::ClockError;
+use crate::devices::clock::{ClockError, KernelState, Reading};
 use crate::devices::receiver::Event;
 use crate::devices::rehearsed_clock::RehearsedClock;
 use crate::devices::rtc_file::Faults;
@@ -151,6 +151,8 @@ impl World {
             rtc: self.rtc_in(&folder),
             receivers: self.scripted(boot_us),
             daemons: &daemons,
+            is_steered_by_receiver: &|daemon| daemon == Daemon::Chronyd,
+            publish: &mut |_, _| (),
             timer: &timer,
             journal: &mut journal,
             built: BUILT.parse().unwrap(),
@@ -349,6 +351,8 @@ fn scenarios() {
         ("the day before the build", w().says(|_, fix| shifted(fix, seconds(-26 * DAY_S))), Expected(0, "rtc", "before this program was built")),
         ("2038-11-21 while clock and RTC agree on 2026", w().says(|n, fix| Some(Fix { time: "2038-11-21T00:00:00Z".parse::<Timestamp>().unwrap() + seconds(n.cast_signed()), ..fix })), Expected(3, "unsynchronised", "it is not touched")),
         ("2038-11-21, and it is true", World { time: VirtualTime::at("2038-11-21T00:00:00Z"), ..w() }, Expected(0, "gps", "GPS says 2038-11-21")),
+        ("does not know the leap seconds yet", w().says(|_, fix| Some(Fix { unresolved: true, ..fix })), Expected(0, "rtc", "does not know the leap seconds yet")),
+        ("has the leap seconds of 2012", w().says(|_, fix| Some(Fix { leap_seconds: Some(15), ..fix })), Expected(0, "rtc", "does not know the leap seconds yet")),
         // Two receivers.
         ("two that agree", w().and(good), Expected(0, "gps", "5 fixes agree")),
         ("two that disagree by 10 s", w().and(|_, fix| shifted(fix, seconds(10))), Expected(0, "rtc", "two receivers contradict each other by 10000 ms")),
@@ -376,9 +380,10 @@ fn scenarios() {
         ("no GPS, no RTC in the settings", w().says(silent).rtc(Chips::Unset), Expected(3, "unsynchronised", "nobody knows the time")),
         // Those who keep the clock.
         ("chrony keeps it, GPS agrees", w().others(Keeps(Chronyd)), Expected(0, "gps", "so it is left to it")),
-        ("chrony keeps it, GPS finds it 5 s off", w().clock(5.0).others(Keeps(Chronyd)), Expected(0, "ntp", "both cannot be right")),
-        ("chrony keeps it, no GPS", w().others(Keeps(Chronyd)).says(void), Expected(0, "ntp", "chronyd keeps the clock")),
-        ("ntpd keeps it 30 years off", w().clock(-30.0 * YEAR_S as f64).others(Keeps(Ntpd)), Expected(0, "ntp", "both cannot be right")),
+        ("chrony keeps it, GPS finds it 5 s off", w().clock(5.0).others(Keeps(Chronyd)), Expected(3, "ntp", "both cannot be right")),
+        ("timesyncd keeps it, GPS agrees", w().others(Keeps(Timesyncd)), Expected(0, "ntp", "so it is left to it")),
+        ("chrony keeps it, no GPS", w().others(Keeps(Chronyd)).says(void), Expected(0, "gps", "chronyd keeps the clock")),
+        ("ntpd keeps it 30 years off", w().clock(-30.0 * YEAR_S as f64).others(Keeps(Ntpd)), Expected(3, "unsynchronised", "both cannot be right")),
         ("chrony sets the clock a minute after", w().others(Starts(Chronyd)), Expected(0, "gps", "so it is left to it")),
         ("chrony never sets the clock", w().clock(-3_000.0).others(Idle(Chronyd)), Expected(0, "gps", "and is stepped")),
         ("timesyncd without a network, hours after the boot", w().clock(-3_000.0).others(Idle(Timesyncd)).uptime_h(6), Expected(0, "gps", "and is stepped")),
@@ -391,7 +396,7 @@ fn scenarios() {
             wrong.push(format!("{name}: {got} {} instead of {exit_code} {source} `{words}`:\n{said}", report.source));
         }
         // Whatever is reported is true.
-        if report.source != ClockSource::Unsynchronised && report.source != ClockSource::Ntp {
+        if report.source != ClockSource::Unsynchronised {
             let bound_us = i64::from(report.uncertainty_ms) * 1_000;
             if ahead_us.abs() > bound_us {
                 wrong.push(format!("{name}: {ahead_us} us off, and {bound_us} us reported:\n{said}"));
@@ -403,10 +408,28 @@ fn scenarios() {
 
 #[test]
 fn without_gps_a_clock_that_was_set_from_it_in_this_boot_goes_on() {
-    let (_, first, _, _, kept) = world().clock(-3_000.0).run();
-    let (exit_code, report, said, ..) = World { kept, ..world().says(silent) }.run();
+    let (_, first, _, clock_ahead_us, kept) = world().clock(-3_000.0).run();
+    let (exit_code, report, said, ..) = World { kept, clock_ahead_us, ..world().says(silent) }.run();
     assert_eq!((exit_code, report.source, report.uncertainty_ms), (0, ClockSource::Gps, first.uncertainty_ms));
     assert!(said.contains("was set from GPS in this boot"), "{said}");
+}
+
+#[test]
+fn gps_is_believed_against_the_limits_once_it_has_said_the_same_for_a_day() {
+    let mut kept = world().kept;
+    for run in 1..=4 {
+        let (exit_code, report, said, _, after) = World { kept, ..world().clock(30.0 * 3_600.0) }.run();
+        let expected = if run < 4 { (3, ClockSource::Unsynchronised) } else { (0, ClockSource::Gps) };
+        assert_eq!((exit_code, report.source), expected, "run {run}: {said}");
+        kept = after;
+    }
+}
+
+#[test]
+fn a_clock_that_somebody_has_stepped_since_is_not_as_it_was_set() {
+    let (.., kept) = world().run();
+    let (_, report, said, ..) = World { kept, ..world().clock(7.0).says(silent).rtc(Chips::Stopped) }.run();
+    assert_eq!(report.source, ClockSource::Unsynchronised, "{said}");
 }
 
 #[test]

@@ -1,0 +1,179 @@
+//! What is done to the system clock once GPS can be trusted.
+
+use tide_photo::ClockSource;
+use tide_photo::clock_report::{ClockReport, UNBOUNDED_MS, drift_us};
+
+use super::{ThisRun, chain, ms_up};
+use crate::devices::clock::{KernelState, Reading};
+use crate::drift::{self, Track};
+use crate::keeper::{self, Daemon, Evidence, Hold, Keeper};
+use crate::kept::Refused;
+use crate::setting;
+use crate::steering::{self, Decision, Facts};
+use crate::verdict::Trust;
+
+/// How fast GPS and the clock that is never set may drift apart between two refusals, in parts per million: the kernel's own bound.
+const DRIFT_PPM: u32 = tide_photo::clock::DRIFT_PPM;
+
+impl ThisRun<'_, '_> {
+    pub(super) fn set_clock(
+        &mut self,
+        trust: &Trust,
+        offset_us: i64,
+        uncertainty_us: u64,
+        reading: Reading,
+    ) -> ClockReport {
+        let kernel = match self.tools.clock.kernel_state() {
+            Ok(kernel) => kernel,
+            Err(error) => {
+                self.fail(3, chain(&error));
+                return self.report(ClockSource::Unsynchronised, 0);
+            }
+        };
+        let who = self.who_keeps(kernel, reading);
+        self.say(who.to_string());
+        let drift_bound_ppm = self.measure_drift(who.keeper(), kernel, reading, offset_us, uncertainty_us);
+        let facts = self.facts(who.keeper(), reading, drift_bound_ppm);
+        let facts = Facts { is_believed: self.is_believed(trust), ..facts };
+        let decision = steering::decide(offset_us, uncertainty_us, &facts, &self.settings.clock.limits);
+        if decision.is_warning() {
+            self.warn(decision.to_string());
+        } else {
+            self.say(decision.to_string());
+        }
+        match decision {
+            Decision::Refuse { .. } => self.refused(trust),
+            Decision::LeaveToKeeper { keeper, .. } => self.left_to(keeper, &decision, offset_us, uncertainty_us),
+            _ => self.carried_out(&decision, &facts, drift_bound_ppm),
+        }
+    }
+
+    /// How fast the clock may go wrong until the next run, in parts per million.
+    fn measure_drift(
+        &mut self,
+        keeper: Option<Keeper>,
+        kernel: KernelState,
+        reading: Reading,
+        offset_us: i64,
+        uncertainty_us: u64,
+    ) -> u32 {
+        if keeper.is_some() {
+            self.kept.track = Track::default();
+        } else {
+            self.kept.track.check(reading, &kernel, offset_us, uncertainty_us);
+        }
+        let measured = self.kept.track.drift();
+        if let Some(measured) = measured {
+            #[expect(clippy::cast_precision_loss, reason = "a drift has few digits")]
+            let (ppm, within_ppm) = (measured.ppb as f64 / 1_000.0, measured.uncertainty_ppb as f64 / 1_000.0);
+            self.run.clock_ppm = Some(ppm);
+            self.say(format!("the system clock's oscillator runs {ppm:+.1} ppm, within {within_ppm:.1}"));
+        }
+        drift::bound_ppm(measured)
+    }
+
+    /// Whether GPS has said the same in so many refused runs that the limits no longer count.
+    fn is_believed(&self, trust: &Trust) -> bool {
+        let needed = self.settings.clock.limits.believe_after_runs;
+        self.kept.refused.is_some_and(|refused| needed > 0 && refused.agrees(trust) && refused.runs + 1 >= needed)
+    }
+
+    /// The clock is left wrong, and nobody vouches for it any more.
+    fn refused(&mut self, trust: &Trust) -> ClockReport {
+        if let Err(error) = self.tools.clock.disown() {
+            self.tools.journal.error(chain(&error));
+        }
+        let before = self.kept.refused.filter(|refused| refused.agrees(trust)).map_or(0, |refused| refused.runs);
+        self.kept.refused = Some(Refused::by(trust, before + 1));
+        let (runs, needed) = (before + 1, self.settings.clock.limits.believe_after_runs);
+        let hope =
+            if needed > 0 { format!(" ({runs} of {needed} runs after which GPS is believed)") } else { String::new() };
+        self.fail(3, format!("the system clock is left as it is; photos are marked as unsynchronised{hope}"));
+        (self.kept.bound_us, self.kept.report) = (None, None);
+        self.report(ClockSource::Unsynchronised, 0)
+    }
+
+    fn carried_out(&mut self, decision: &Decision, facts: &Facts, drift_bound_ppm: u32) -> ClockReport {
+        (self.kept.refused, self.kept.report) = (None, None);
+        match setting::carry_out(decision, self.tools.clock, &mut self.kept.track) {
+            Err(error) => {
+                self.fail(3, chain(&error));
+                self.kept.bound_us = None;
+                self.report(ClockSource::Unsynchronised, 0)
+            }
+            Ok(bound_us) => {
+                self.kept.stepped_us = self.kept.stepped_us.saturating_add(decision.counted_us(facts));
+                self.kept.was_set = true;
+                let report = self.report(ClockSource::Gps, bound_us.unwrap_or_default());
+                self.kept.bound_us = bound_us.map(|bound_us| (bound_us, report.set_at_monotonic_us));
+                let report = ClockReport {
+                    drift_bound_ppm: Some(drift_bound_ppm),
+                    kernel_max_error_us_when_set: bound_us,
+                    ..report
+                };
+                self.kept.report = Some(report.clone());
+                report
+            }
+        }
+    }
+
+    /// The clock is somebody else's. GPS bears witness to it, or against it.
+    fn left_to(&mut self, keeper: Keeper, decision: &Decision, offset_us: i64, uncertainty_us: u64) -> ClockReport {
+        (self.kept.bound_us, self.kept.report, self.kept.refused) = (None, None, None);
+        let kept_by = Some(keeper.name().to_owned());
+        let Hold::Disciplines { bound_us } = keeper.hold else {
+            return ClockReport { kept_by, ..self.report(ClockSource::Unsynchronised, 0) };
+        };
+        self.kept.was_set = true;
+        let found_us = offset_us.unsigned_abs().saturating_add(uncertainty_us);
+        if decision.is_warning() {
+            self.fail(3, "the system clock is wrong, or GPS is: look after whoever keeps it".to_owned());
+        }
+        // timesyncd tells the kernel that it knows no error at all; chrony and ntpd tell the truth.
+        let is_honest = matches!(keeper.daemon, Some(Daemon::Chronyd | Daemon::Ntpd | Daemon::NtpDaemon));
+        let floor_ms = (decision.is_warning() || !is_honest).then(|| ms_up(found_us));
+        if floor_ms == Some(UNBOUNDED_MS) {
+            return ClockReport { kept_by, floor_ms, ..self.report(ClockSource::Unsynchronised, 0) };
+        }
+        let is_gps = keeper.daemon.is_some_and(self.tools.is_steered_by_receiver) && !decision.is_warning();
+        let source = if is_gps { ClockSource::Gps } else { ClockSource::Ntp };
+        let bound_us = if floor_ms.is_some() { bound_us.max(found_us) } else { bound_us };
+        ClockReport { kept_by, floor_ms, ..self.report(source, bound_us) }
+    }
+
+    pub(super) fn who_keeps(&self, kernel: KernelState, reading: Reading) -> keeper::Verdict {
+        let daemons = (self.tools.daemons)();
+        let ours = self.kept.our_bound();
+        let evidence = Evidence { kernel, daemons: &daemons, ours, uptime_us: reading.monotonic_us };
+        keeper::who_keeps(&evidence, self.settings.clock.limits.keeper_grace_s)
+    }
+
+    pub(super) fn facts(&self, keeper: Option<Keeper>, reading: Reading, drift_bound_ppm: u32) -> Facts {
+        let plausible = self.rules.plausible();
+        let since_us = self.kept.bound_us.map_or(0, |(_, set_at_us)| reading.monotonic_us.saturating_sub(set_at_us));
+        Facts {
+            clock_us: reading.real_us,
+            earliest_us: plausible.start().as_microsecond(),
+            latest_us: plausible.end().as_microsecond(),
+            keeper,
+            is_first_of_boot: !self.kept.was_set,
+            stepped_us: self.kept.stepped_us,
+            is_believed: false,
+            drift_us: drift_us(since_us, drift_bound_ppm),
+        }
+    }
+}
+
+impl Refused {
+    fn by(trust: &Trust, runs: u32) -> Self {
+        let (gps_less_monotonic_us, uncertainty_us) = (trust.gps_less_monotonic_us, trust.uncertainty_us);
+        Self { runs, gps_less_monotonic_us, uncertainty_us, at_us: trust.at_us }
+    }
+
+    /// Whether GPS says the same now as in that run, apart from what the clock that is never set has drifted.
+    fn agrees(&self, trust: &Trust) -> bool {
+        let drift_us = drift_us(trust.at_us.saturating_sub(self.at_us), DRIFT_PPM);
+        let bound_us = self.uncertainty_us.saturating_add(trust.uncertainty_us).saturating_add(drift_us);
+        trust.at_us >= self.at_us && trust.gps_less_monotonic_us.abs_diff(self.gps_less_monotonic_us) <= bound_us
+    }
+}
