@@ -16,8 +16,8 @@ const LEAP_SECONDS: i8 = 18;
 pub struct Epochs {
     sentences: Sentences,
     packets: Packets,
-    /// The fix given last, so that none is given twice.
-    last: Option<(i64, bool)>,
+    /// The fix given last, so that none is given twice: its milliseconds, whether within a leap second, and whether it was one.
+    last: Option<(i64, bool, bool)>,
 }
 
 impl Default for Epochs {
@@ -44,11 +44,11 @@ impl Epochs {
     }
 
     /// A moment may be told twice, by packets and sentences, or with what came behind its end. Once is enough, but a fix is more
-    /// than none.
+    /// than none. The second after a leap second has the same time, and is another moment.
     fn fresh(&mut self, mut fixes: Vec<Fix>) -> Vec<Fix> {
         fixes.retain(|fix| {
-            let this = (fix.rounded_ms(), fix.mode >= 2);
-            let is_fresh = self.last.is_none_or(|(ms, was_fix)| ms != this.0 || (this.1 && !was_fix));
+            let this = (fix.rounded_ms(), fix.leap_second, fix.mode >= 2);
+            let is_fresh = self.last.is_none_or(|last| (last.0, last.1) != (this.0, this.1) || (this.2 && !last.2));
             if is_fresh {
                 self.last = Some(this);
             }
@@ -83,12 +83,7 @@ struct SentenceMoment {
 }
 
 impl Sentences {
-    fn take(
-        &mut self,
-        telling: &sentence::Telling,
-        heard_us: Option<u64>,
-        knows_cycle: bool,
-    ) -> Option<Fix> {
+    fn take(&mut self, telling: &sentence::Telling, heard_us: Option<u64>, knows_cycle: bool) -> Option<Fix> {
         if telling.lost {
             (self.dated, self.enders) = (None, Vec::new());
         }
