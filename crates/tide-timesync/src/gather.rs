@@ -33,6 +33,17 @@ pub struct Heard {
 struct Words {
     fixes: Vec<Fix>,
     pulse: Option<Pulse>,
+    /// It has said something, if not the time.
+    has_spoken: bool,
+}
+
+impl Words {
+    fn judge(&self, rules: &Rules, witnesses: &[Timestamp]) -> Verdict {
+        match verdict::judge(&self.fixes, rules, witnesses, self.pulse) {
+            Verdict::Wanting(Reason::Silent) if self.has_spoken => Verdict::Wanting(Reason::Void),
+            verdict => verdict,
+        }
+    }
 }
 
 /// Listens for `wait_us` microseconds at most. `now_us` is the time since the boot, `witnesses` what other clocks show at such a time.
@@ -53,6 +64,7 @@ pub fn listen(
         for event in receivers.iter_mut().flat_map(|receiver| receiver.listen(PATIENCE)) {
             match event {
                 Event::Note(text) => journal.info(text),
+                Event::NoTime { receiver } => words.entry(receiver).or_default().has_spoken = true,
                 Event::Pulse { receiver, pulse } => words.entry(receiver).or_default().pulse = Some(pulse),
                 Event::Fix { receiver, fix } => {
                     last = Some(fix.clone());
@@ -63,10 +75,7 @@ pub fn listen(
             }
         }
         let now = now_us();
-        let judged: Vec<Verdict> = words
-            .values()
-            .map(|words| verdict::judge(&words.fixes, rules, &witnesses(now), words.pulse))
-            .collect();
+        let judged: Vec<Verdict> = words.values().map(|words| words.judge(rules, &witnesses(now))).collect();
         let is_another_near = judged.iter().any(|verdict| matches!(verdict, Verdict::Wanting(Reason::TooFew { .. })));
         let verdict = verdict::agree(judged);
         match &verdict {
@@ -77,7 +86,8 @@ pub fn listen(
                 }
             }
             Verdict::Wanting(reason) => {
-                let is_news = said.as_ref().is_none_or(|said| std::mem::discriminant(said) != std::mem::discriminant(reason));
+                let is_news =
+                    said.as_ref().is_none_or(|said| std::mem::discriminant(said) != std::mem::discriminant(reason));
                 if is_news && !matches!(reason, Reason::TooFew { .. } | Reason::LeapSecond) {
                     journal.info(format_args!("no time from GPS yet: {reason}"));
                     said = Some(reason.clone());

@@ -10,8 +10,8 @@ use memchr::memchr;
 
 use super::boot_clock;
 use super::receiver::{Event, Receiver};
-use crate::receiver::gpsd::{self, Said};
 use crate::receiver::Fix;
+use crate::receiver::gpsd::{self, Said};
 use crate::verdict::Pulse;
 
 /// How long a connection may take: gpsd is on the same machine.
@@ -81,6 +81,7 @@ impl GpsdReceiver {
                 let fix = self.dated_back(&receiver, fix);
                 Some(Event::Fix { receiver, fix })
             }
+            Said::NoTime(receiver) => Some(Event::NoTime { receiver }),
             Said::Time { device, real, clock_us, is_pulse } => {
                 let monotonic_us = u64::try_from(clock_us - boot_clock::clock_less_monotonic_us()).ok()?;
                 if is_pulse {
@@ -97,7 +98,9 @@ impl GpsdReceiver {
     fn dated_back(&self, receiver: &str, mut fix: Fix) -> Fix {
         let begun = self.cycles.get(receiver).filter(|(real, _)| *real == fix.time).map(|(_, begun_us)| *begun_us);
         match begun {
-            Some(begun_us) if fix.heard_us.is_some_and(|heard_us| begun_us <= heard_us) => fix.heard_us = Some(begun_us),
+            Some(begun_us) if fix.heard_us.is_some_and(|heard_us| begun_us <= heard_us) => {
+                fix.heard_us = Some(begun_us);
+            }
             _ => fix.extra_delay_us = CYCLE_US,
         }
         fix
@@ -140,7 +143,9 @@ impl Connection {
         let count = match self.stream.set_read_timeout(Some(wait)).and_then(|()| self.stream.read(&mut bytes)) {
             Ok(0) => return (said, Some("it has closed the connection".to_owned())),
             Ok(count) => count,
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) =>
+            {
                 let is_silent = boot_clock::since_boot().saturating_sub(self.heard_at) > SILENT_FOR;
                 let why = is_silent.then(|| format!("it has said nothing for {} s", SILENT_FOR.as_secs()));
                 return (said, why);
