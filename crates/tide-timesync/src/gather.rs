@@ -19,6 +19,10 @@ const MOST_FIXES: usize = 64;
 /// How long a second receiver that is being heard may still take once one can be trusted, in microseconds.
 const OTHERS_US: u64 = 5_000_000;
 
+/// How long a receiver is listened to before the log says what it lacks, in microseconds: three cycles of one that speaks once a
+/// second. Its speed is found meanwhile, and the order of its messages.
+const FIRST_WORDS_US: u64 = 3_000_000;
+
 /// What was heard.
 #[derive(Debug)]
 pub struct Heard {
@@ -88,7 +92,8 @@ pub fn listen(
             Verdict::Wanting(reason) => {
                 let is_news =
                     said.as_ref().is_none_or(|said| std::mem::discriminant(said) != std::mem::discriminant(reason));
-                if is_news && !matches!(reason, Reason::TooFew { .. } | Reason::LeapSecond) {
+                let has_had_time = now.saturating_sub(begun_us) >= FIRST_WORDS_US;
+                if is_news && has_had_time && !matches!(reason, Reason::TooFew { .. } | Reason::LeapSecond) {
                     journal.info(format_args!("no time from GPS yet: {reason}"));
                     said = Some(reason.clone());
                 }
