@@ -1,6 +1,7 @@
 //! What a journey needs beside our own programs. Where it is absent the journey is reported as ignored, by name; with
 //! `TIDE_TEST_ALL` set, it fails instead.
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -16,6 +17,12 @@ pub enum Need {
     Nothing,
     /// The real photos of a marsh, beside the project in `../shared/data/gauge`.
     MarshPhotos,
+    /// The recordings of real GPS receivers, beside the project in `../shared/data/gps`.
+    GpsRecordings,
+    /// Debian's gpsd.
+    Gpsd,
+    /// The same, its `gpsfake`, and the recordings.
+    GpsdWithRecordings,
     /// A program that answers to `--version`.
     Program(&'static str),
     /// `exiftool`, which reads what programs write into photos.
@@ -48,6 +55,11 @@ impl Need {
         match self {
             Self::Nothing => true,
             Self::MarshPhotos => marsh_photos().is_ok(),
+            Self::GpsRecordings => gps_recordings().is_ok(),
+            Self::Gpsd => answers("gpsd", &["-V"]) || answers("/usr/sbin/gpsd", &["-V"]),
+            Self::GpsdWithRecordings => {
+                Self::Gpsd.is_met() && answers("gpsfake", &["-V"]) && Self::GpsRecordings.is_met()
+            }
             Self::Program(name) => answers(name, &["--version"]),
             Self::ExifTool => answers("exiftool", &["-ver"]),
             Self::FakeTime => fake_time().is_ok(),
@@ -86,8 +98,29 @@ pub fn journey(name: &str, need: Need, journey: impl FnOnce() -> anyhow::Result<
 /// # Errors
 /// If it is not beside the project.
 pub fn marsh_photos() -> anyhow::Result<PathBuf> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/gauge");
-    folder.canonicalize().with_context(|| format!("the marsh photos are not in {}", folder.display()))
+    shared("gauge").context("the real photos of a marsh are not here")
+}
+
+/// The recordings of real GPS receivers, each beside what gpsd made of it (`NAME.log` and `NAME.log.chk`).
+///
+/// # Errors
+/// If none is beside the project.
+pub fn gps_recordings() -> anyhow::Result<Vec<PathBuf>> {
+    let folder = shared("gps").context("the recordings of GPS receivers are not here")?;
+    let files = fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+    let mut recordings: Vec<_> =
+        files.into_iter().filter(|file| file.extension().is_some_and(|end| end == "log")).collect();
+    recordings.sort();
+    if recordings.is_empty() {
+        bail!("{} holds no recording", folder.display());
+    }
+    Ok(recordings)
+}
+
+/// A folder of real inputs, which lie beside the project.
+fn shared(name: &str) -> anyhow::Result<PathBuf> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(name);
+    folder.canonicalize().with_context(|| format!("there is no {}", folder.display()))
 }
 
 /// The library of `libfaketime`, where Debian has it: in the folder of the machine's architecture.

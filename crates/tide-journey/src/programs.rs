@@ -87,6 +87,21 @@ impl Running {
         }
     }
 
+    /// Waits until it has ended by itself; its exit code.
+    ///
+    /// # Errors
+    /// If it does not end within this time, or a signal has ended it.
+    pub fn exit_code_within(&mut self, patience: Duration) -> anyhow::Result<i32> {
+        let began = Instant::now();
+        while began.elapsed() < patience {
+            if let Some(status) = self.0.try_wait()? {
+                return status.code().with_context(|| format!("a program ended with {status}"));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        bail!("a program has not ended after {patience:?}")
+    }
+
     /// Ends it at once, as a power cut does.
     ///
     /// # Errors

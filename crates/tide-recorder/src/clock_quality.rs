@@ -230,7 +230,11 @@ mod tests {
     #[test]
     fn a_clock_that_lost_its_bound_too_early_was_stepped_by_somebody() {
         assert_eq!(judged(None, &vouched(), HOUR_US), "unsynchronised, uncertainty unknown");
-        assert_eq!(judged(None, &vouched(), 9 * HOUR_US), "gps ± 1964 ms", "60 ppm of 9 hours, though the kernel's bound came to its end");
+        assert_eq!(
+            judged(None, &vouched(), 9 * HOUR_US),
+            "gps ± 1964 ms",
+            "60 ppm of 9 hours, though the kernel's bound came to its end"
+        );
     }
 
     #[test]

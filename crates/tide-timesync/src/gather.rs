@@ -1,6 +1,6 @@
 //! Listens to all receivers until their time can be trusted, or for as long as one is waited for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -42,6 +42,7 @@ pub fn listen(
 ) -> Heard {
     let begun_us = now_us();
     let mut words: BTreeMap<String, Vec<Fix>> = BTreeMap::new();
+    let mut silent_but_there: BTreeSet<String> = BTreeSet::new();
     // Whoever gives them, pulses mark the same seconds; gpsd names them after their own device.
     let mut pulses: Vec<Pulse> = Vec::new();
     let mut last = None;
@@ -51,6 +52,7 @@ pub fn listen(
         for event in receivers.iter_mut().flat_map(|receiver| receiver.listen(PATIENCE)) {
             match event {
                 Event::Note(text) => journal.info(text),
+                Event::NoTime { receiver } => drop(silent_but_there.insert(receiver)),
                 // One pulse may be told twice, of two devices.
                 Event::Pulse { pulse, .. } if pulses.last().is_some_and(|last| last.is_about(pulse)) => (),
                 Event::Pulse { pulse, .. } => remember(&mut pulses, pulse, PULSES_NEEDED),
@@ -65,7 +67,8 @@ pub fn listen(
         }
         let now = now_us();
         let judge = |fixes: &Vec<Fix>| verdict::judge(fixes, rules, &witnesses(now), &pulses);
-        let judged: Vec<Verdict> = words.values().map(judge).collect();
+        let mut judged: Vec<Verdict> = words.values().map(judge).collect();
+        judged.extend(silent_but_there.iter().map(|_| Verdict::Wanting(Reason::Void)));
         let is_another_near = judged.iter().any(|verdict| matches!(verdict, Verdict::Wanting(Reason::TooFew { .. })));
         let verdict = verdict::agree(judged);
         match &verdict {

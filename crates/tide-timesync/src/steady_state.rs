@@ -127,11 +127,11 @@ fn month(
     station.month
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a cast from float to integer saturates")]
 /// What the day's temperature does to the oscillator, either way: 10 ppm, as of a crystal of the usual cut that a box in the sun warms by
 /// 40 degrees.
 const SWING_PPM: f64 = 10.0;
 
+#[expect(clippy::cast_possible_truncation, reason = "a cast from float to integer saturates")]
 fn oscillator_ppb(oscillator_ppm: i32, minute: u64, phase: f64) -> i64 {
     let of_day = TAU * (minute % 1_440) as f64 / 1_440.0;
     (1_000.0 * (f64::from(oscillator_ppm) + SWING_PPM * (of_day + phase).sin())) as i64

@@ -5,6 +5,8 @@ mod clock_jumps;
 mod cutting_proxy;
 mod disk_full;
 mod fleet;
+mod gps_dates;
+mod gps_noise;
 mod hostile_uploads;
 mod image_disk;
 mod kill_loop;
@@ -56,7 +58,7 @@ impl fmt::Display for Seen {
 }
 
 /// All of them.
-pub const FAULTS: [Fault; 10] = [
+pub const FAULTS: [Fault; 12] = [
     kill_loop::FAULT,
     power_cut::FAULT,
     spool_cut::FAULT,
@@ -65,6 +67,8 @@ pub const FAULTS: [Fault; 10] = [
     server_away::FAULT,
     lost_answers::FAULT,
     clock_jumps::FAULT,
+    gps_dates::FAULT,
+    gps_noise::FAULT,
     hostile_uploads::FAULT,
     rotation::FAULT,
 ];

@@ -39,7 +39,9 @@ fn account(console: &Console, name: &str) -> anyhow::Result<Option<(i64, i64)>> 
     };
     // The offset is in nanoseconds where STA_NANO is set.
     let unit = if text.contains("NANO") { 1_000 } else { 1 };
-    Ok((!text.contains("UNSYNC")).then(|| Ok::<_, anyhow::Error>((number("maxerror")?, number("offset")? / unit))).transpose()?)
+    Ok((!text.contains("UNSYNC"))
+        .then(|| Ok::<_, anyhow::Error>((number("maxerror")?, number("offset")? / unit)))
+        .transpose()?)
 }
 
 /// How far the guest's clock was ahead of its receiver's, in microseconds, when `adjtimex` showed it.

@@ -42,7 +42,7 @@ pub fn fixes(options: &FixesOptions) -> anyhow::Result<()> {
                     match event {
                         Event::Fix { fix, .. } => printer.print(&fix)?,
                         Event::Note(text) => eprintln!("tide-timesync: {text}"),
-                        Event::Pulse { .. } => (),
+                        Event::NoTime { .. } | Event::Pulse { .. } => (),
                     }
                 }
             }

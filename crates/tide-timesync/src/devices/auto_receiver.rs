@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::receiver::{Event, Receiver};
 
-/// How long gpsd may tell no fix, good or void, before the device is read beside it. Ours: gpsd needs some seconds to find out a
+/// How long gpsd may tell nothing of a receiver, not even that it knows no time, before the device is read beside it. Ours: gpsd needs some seconds to find out a
 /// receiver's speed and language.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -35,7 +35,8 @@ impl Receiver for AutoReceiver {
         // While the second is listened to nothing waits for the first: what the second says would be heard late.
         let mut events = self.first.listen(if self.is_second_heard { Duration::ZERO } else { patience });
         let now = (self.now)();
-        if events.iter().any(|event| matches!(event, Event::Fix { .. })) {
+        // Two who read one device each get half of it.
+        if events.iter().any(|event| matches!(event, Event::Fix { .. } | Event::NoTime { .. })) {
             (self.heard_at, self.is_second_heard) = (Some(now), false);
         } else if now.saturating_sub(begun) > PATIENCE {
             if !std::mem::replace(&mut self.is_second_heard, true) {
@@ -45,5 +46,50 @@ impl Receiver for AutoReceiver {
             events.extend(self.second.listen(patience));
         }
         events
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use super::*;
+
+    /// Says the same again and again, and counts how often it was asked.
+    struct Parrot(Vec<Event>, Rc<Cell<u32>>);
+
+    impl Receiver for Parrot {
+        fn name(&self) -> String {
+            "parrot".to_owned()
+        }
+
+        fn listen(&mut self, _: Duration) -> Vec<Event> {
+            self.1.set(self.1.get() + 1);
+            self.0.clone()
+        }
+    }
+
+    /// How often the device was read in a minute beside a gpsd that says this every second.
+    fn device_read(gpsd: Vec<Event>) -> u32 {
+        let (seconds, asked, read) = (Rc::new(Cell::new(0)), Rc::default(), Rc::default());
+        let now = {
+            let seconds = Rc::clone(&seconds);
+            move || Duration::from_secs(seconds.get())
+        };
+        let (first, second) = (Parrot(gpsd, asked), Parrot(Vec::new(), Rc::clone(&read)));
+        let mut receiver = AutoReceiver::new(Box::new(first), Box::new(second), Box::new(now));
+        for second in 0..60 {
+            seconds.set(second);
+            receiver.listen(Duration::ZERO);
+        }
+        read.get()
+    }
+
+    #[test]
+    fn the_device_is_read_only_beside_a_gpsd_that_hears_no_receiver() {
+        assert_eq!(device_read(vec![Event::NoTime { receiver: "x".to_owned() }]), 0);
+        assert_eq!(device_read(Vec::new()), 29);
+        assert_eq!(device_read(vec![Event::Note("gpsd has no receiver".to_owned())]), 29);
     }
 }

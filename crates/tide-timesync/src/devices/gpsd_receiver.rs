@@ -93,6 +93,7 @@ impl GpsdReceiver {
                 fix.satellites = self.satellites.get(&receiver).copied();
                 Some(Event::Fix { receiver, fix })
             }
+            Said::NoTime(receiver) => Some(Event::NoTime { receiver }),
             Said::Time { device, real, clock_us, is_pulse } => {
                 let monotonic_us = clock_us.checked_sub(boot_clock::clock_less_monotonic_us())?.try_into().ok()?;
                 if is_pulse {

@@ -15,6 +15,11 @@ pub enum Event {
         /// What it says.
         fix: Fix,
     },
+    /// It speaks, but does not even tell a time: so soon after its start, or without an antenna.
+    NoTime {
+        /// Which receiver.
+        receiver: String,
+    },
     /// Its pulse has come.
     Pulse {
         /// Which receiver.

@@ -12,7 +12,7 @@ use rustix::termios::{self, OptionalActions, QueueSelector};
 use super::boot_clock;
 use super::pulse::PulseLine;
 use super::receiver::{Event, Receiver};
-use crate::receiver::{Epochs, Framer};
+use crate::receiver::{Epochs, Fix, Framer};
 
 /// The speeds that receivers have, in bits per second, the most frequent first: 9600 is u-blox's, 4800 the standard's, 38400 and
 /// 115200 those of newer ones.
@@ -108,7 +108,12 @@ impl Receiver for SerialReceiver {
         let receiver = self.path.display().to_string();
         let (mut events, was_understood) = (Vec::new(), line.is_understood);
         match line.read(patience) {
-            Ok(fixes) => events.extend(fixes.into_iter().map(|fix| Event::Fix { receiver: receiver.clone(), fix })),
+            Ok(Heard { messages, fixes }) if messages > 0 && fixes.is_empty() => {
+                events.push(Event::NoTime { receiver: receiver.clone() });
+            }
+            Ok(Heard { fixes, .. }) => {
+                events.extend(fixes.into_iter().map(|fix| Event::Fix { receiver: receiver.clone(), fix }));
+            }
             Err(error) => return self.lost(&error.to_string()),
         }
         if line.is_understood && !was_understood {
@@ -124,31 +129,37 @@ impl Receiver for SerialReceiver {
     }
 }
 
+/// What was understood.
+#[derive(Default)]
+struct Heard {
+    messages: usize,
+    fixes: Vec<Fix>,
+}
+
 impl Line {
     /// What was understood of the bytes that are there, or come within `patience`.
-    fn read(&mut self, patience: Duration) -> io::Result<Vec<crate::receiver::Fix>> {
+    fn read(&mut self, patience: Duration) -> io::Result<Heard> {
         let wait = Timespec::try_from(patience).map_err(io::Error::other)?;
         let mut ready = [PollFd::new(&self.port, PollFlags::IN)];
         if poll(&mut ready, Some(&wait))? == 0 {
-            return Ok(Vec::new());
+            return Ok(Heard::default());
         }
         let mut bytes = [0; 1_024];
         let count = match rustix::io::read(&self.port, &mut bytes) {
-            Err(rustix::io::Errno::AGAIN) => return Ok(Vec::new()),
+            Err(rustix::io::Errno::AGAIN) => return Ok(Heard::default()),
             // What was unplugged is always ready to say nothing.
             Ok(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it was unplugged")),
             count => count?,
         };
         let heard_us = boot_clock::monotonic_us();
-        let mut fixes = Vec::new();
-        let mut messages = 0;
+        let mut heard = Heard::default();
         self.framer.push(&bytes[..count], |frame| {
-            messages += 1;
-            fixes.extend(self.epochs.take(frame, Some(heard_us)));
+            heard.messages += 1;
+            heard.fixes.extend(self.epochs.take(frame, Some(heard_us)));
         });
-        if messages > 0 {
+        if heard.messages > 0 {
             (self.is_understood, self.good_at) = (true, boot_clock::since_boot());
         }
-        Ok(fixes)
+        Ok(heard)
     }
 }

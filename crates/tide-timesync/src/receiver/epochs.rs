@@ -13,8 +13,8 @@ use super::{Fix, Origin, ubx};
 pub struct Epochs {
     sentences: Sentences,
     packets: Packets,
-    /// The fix given last, so that none is given twice.
-    last: Option<(i64, bool)>,
+    /// The fix given last, so that none is given twice: its milliseconds, whether within a leap second, and whether it was one.
+    last: Option<(i64, bool, bool)>,
 }
 
 impl Default for Epochs {
@@ -41,11 +41,11 @@ impl Epochs {
     }
 
     /// A moment may be told twice, by packets and sentences, or with what came behind its end. Once is enough, but a fix is more
-    /// than none.
+    /// than none. The second after a leap second has the same time, and is another moment.
     fn fresh(&mut self, mut fixes: Vec<Fix>) -> Vec<Fix> {
         fixes.retain(|fix| {
-            let this = (fix.rounded_ms(), fix.mode >= 2);
-            let is_fresh = self.last.is_none_or(|(ms, was_fix)| ms != this.0 || (this.1 && !was_fix));
+            let this = (fix.rounded_ms(), fix.leap_second, fix.mode >= 2);
+            let is_fresh = self.last.is_none_or(|last| (last.0, last.1) != (this.0, this.1) || (this.2 && !last.2));
             if is_fresh {
                 self.last = Some(this);
             }

@@ -70,6 +70,11 @@ impl Framer {
             self.held.drain(..at);
         }
     }
+
+    /// How many bytes it holds, of a message that is not whole yet.
+    pub fn held_bytes(&self) -> usize {
+        self.held.len()
+    }
 }
 
 fn beginning(bytes: &[u8]) -> Beginning {

@@ -20,6 +20,8 @@ pub enum Said {
     Fix(String, Fix),
     /// How many satellites a receiver uses.
     Satellites(String, u8),
+    /// The state of one receiver that does not even know the time.
+    NoTime(String),
     /// A receiver is there or gone.
     Devices(Vec<String>),
     /// When the clock showed what while a receiver's message or pulse said `real`; for a pulse, how exact that is.
@@ -43,7 +45,7 @@ pub fn parse(line: &[u8], heard_us: Option<u64>) -> Option<Said> {
         Line::Version { release } => Some(Said::Version(release)),
         Line::Error { message } => Some(Said::Error(message)),
         Line::Devices { devices } => Some(Said::Devices(devices.into_iter().map(|device| device.path).collect())),
-        Line::Tpv(report) => Some(Said::Fix(report.device.clone(), report.fix(heard_us))),
+        Line::Tpv(report) => Some(report.said(heard_us)),
         Line::Sky { device, used } => Some(Said::Satellites(device, used?)),
         Line::Toff(offset) => offset.said(false),
         Line::Pps(offset) => offset.said(true),
@@ -106,10 +108,9 @@ struct Tpv {
 const ESTIMATED: [u8; 2] = [6, 8];
 
 impl Tpv {
-    /// Without a time it is none, whatever else gpsd says of it.
-    fn fix(self, heard_us: Option<u64>) -> Fix {
-        let mode = if self.time.is_some() { self.mode } else { 0 };
-        Fix {
+    fn said(self, heard_us: Option<u64>) -> Said {
+        let Some(time) = self.time else { return Said::NoTime(self.device) };
+        let fix = Fix {
             estimated: ESTIMATED.contains(&self.status),
             // gpsd's `ept` is a constant of 5 ms, and less where the receiver tells its own.
             accuracy_us: self.ept.filter(|ept_s| (0.0..1e6).contains(ept_s)).map(microseconds),
@@ -118,8 +119,9 @@ impl Tpv {
             longitude: self.lon,
             altitude_m: self.altitude_m.or(self.alt),
             heard_us,
-            ..Fix::new(Origin::Gpsd, self.time.unwrap_or(Timestamp::UNIX_EPOCH), mode)
-        }
+            ..Fix::new(Origin::Gpsd, time, self.mode)
+        };
+        Said::Fix(self.device, fix)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The system packages that the journeys need: a browser to look through, an ACME authority, a reader of photos' descriptions, a
-//! clock that can be set, a tracer that kills at a system call, a machine to boot, and the prototype's and strangers' clients.
+//! clock that can be set, a daemon that hears GPS receivers, a tracer that kills at a system call, a machine to boot, and the
+//! prototype's and strangers' clients.
 
 use std::env;
 use std::fs;
@@ -22,6 +23,9 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("faketime", "faketime"),
     ("fswebcam", "fswebcam"),
     ("git", "git"),
+    // Where systemd runs, Debian starts it for receivers that are plugged in; the journeys start their own, on other ports.
+    ("gpsd", "gpsd"),
+    ("gpsfake", "gpsd-clients"),
     ("pebble", "pebble"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("strace", "strace"),
@@ -33,6 +37,9 @@ const PROGRAMS: &[(&str, &str)] = &[
 /// Each module that Python must have, and the Debian package that brings it: the prototype's stations upload with `requests`, and
 /// a stranger's client for uploads that resume (tus) with `tusclient`.
 const PYTHON_MODULES: &[(&str, &str)] = &[("requests", "python3-requests"), ("tusclient", "python3-tuspy")];
+
+/// Where Debian keeps daemons, which only root has on the `PATH`.
+const DAEMONS: &str = "/usr/sbin";
 
 /// Debian's own Python first: the first on the `PATH` may be one that cannot see Debian's packages.
 const PYTHONS: &[&str] = &["/usr/bin/python3", "python3"];
@@ -68,7 +75,7 @@ fn missing_packages(config: &Config) -> Vec<&'static str> {
 }
 
 fn is_on_path(program: &str, config: &Config) -> bool {
-    env::split_paths(&config.path).any(|folder| {
+    env::split_paths(&config.path).chain([DAEMONS.into()]).any(|folder| {
         fs::metadata(folder.join(program)).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
     })
 }
