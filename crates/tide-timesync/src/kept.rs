@@ -35,6 +35,8 @@ pub struct Kept {
     pub report: Option<ClockReport>,
     /// What GPS said when the clock was last refused in this boot.
     pub refused: Option<Refused>,
+    /// Whether GPS was not believed in the last run of this boot for the sake of the leap seconds.
+    pub has_doubted: bool,
     /// When the battery-backed clock was written last, and how exactly.
     pub rtc: Option<RtcWritten>,
 }

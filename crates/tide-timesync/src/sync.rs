@@ -91,6 +91,7 @@ pub fn run(tools: &mut Tools, settings: &Settings, kept: &mut Kept) -> Outcome {
     }
     let mut this = ThisRun { tools, settings, kept, rules, run: Run::default(), exit_code: 0 };
     let report = match heard.verdict {
+        Verdict::Trusted(trust) if this.doubts_leap_seconds(&trust, rtc.as_ref()) => this.without_gps(rtc.as_ref()),
         Verdict::Trusted(trust) => this.with_gps(&trust, rtc.as_mut()),
         Verdict::Wanting(reason) => {
             if listens {

@@ -3,11 +3,13 @@
 use tide_photo::ClockSource;
 use tide_photo::clock_report::{ClockReport, UNBOUNDED_MS, drift_us};
 
+use super::rtc_in_hand::RtcInHand;
 use super::{ThisRun, chain, ms_up};
 use crate::devices::clock::{KernelState, Reading};
 use crate::drift::{self, Track};
 use crate::keeper::{self, Daemon, Evidence, Hold, Keeper};
 use crate::kept::Refused;
+use crate::receiver::Origin;
 use crate::setting;
 use crate::steering::{self, Decision, Facts};
 use crate::verdict::Trust;
@@ -15,7 +17,35 @@ use crate::verdict::Trust;
 /// How fast GPS and the clock that is never set may drift apart between two refusals, in parts per million: the kernel's own bound.
 const DRIFT_PPM: u32 = tide_photo::clock::DRIFT_PPM;
 
+/// By how much a receiver is off that does not know the leap seconds: from one to all 18 of them, and what its latency adds, in
+/// microseconds.
+const LEAP_SECONDS_US: std::ops::RangeInclusive<u64> = 900_000..=20_000_000;
+
 impl ThisRun<'_, '_> {
+    /// Whether a receiver that has just been switched on may take the leap seconds of the day when it was made: satellites tell
+    /// them every 12.5 minutes only, and NMEA has no word for not knowing. Then it contradicts a battery-backed clock that we have
+    /// written by some seconds. The next run, hours later, believes it.
+    pub(super) fn doubts_leap_seconds(&mut self, trust: &Trust, rtc: Option<&RtcInHand>) -> bool {
+        let Some((rtc, shown)) = rtc.and_then(|rtc| Some((rtc, rtc.shown?))) else { return false };
+        let gps_us = trust.gps_less_monotonic_us + shown.monotonic_us.cast_signed();
+        let apart_us = gps_us.abs_diff(shown.rtc_us);
+        let bound_us = self.rtc_bound_us(rtc, shown).saturating_add(trust.uncertainty_us_at(shown.monotonic_us));
+        // u-blox's own packets say when it does not know.
+        let may_not_know = trust.last.origin != Origin::Ubx && trust.last.leap_seconds.is_none();
+        let is_doubtful = may_not_know && apart_us > bound_us && LEAP_SECONDS_US.contains(&apart_us);
+        let is_news = is_doubtful && !self.kept.has_doubted;
+        self.kept.has_doubted = is_doubtful;
+        if is_news {
+            let name = &rtc.name;
+            self.warn(format!(
+                "GPS and {name} contradict each other by {} s: a receiver that was just switched on may not know the leap \
+                 seconds; it is believed if the next run says the same",
+                apart_us / 1_000_000
+            ));
+        }
+        is_news
+    }
+
     pub(super) fn set_clock(
         &mut self,
         trust: &Trust,

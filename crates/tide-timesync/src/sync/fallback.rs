@@ -111,7 +111,7 @@ impl ThisRun<'_, '_> {
 
     /// How far it may be off by now: what it was when it was written last, by us or, if it is one that the kernel writes, by the
     /// kernel; and what it has gone wrong since. Of one that we have never written nobody knows who set it, and to what.
-    fn rtc_bound_us(&self, rtc: &RtcInHand, shown: Shown) -> u64 {
+    pub(super) fn rtc_bound_us(&self, rtc: &RtcInHand, shown: Shown) -> u64 {
         let Some(written) = self.written(rtc) else { return NEVER_WRITTEN_US };
         let named_ppm = if rtc.name.contains("ds3231") { DS3231_PPM } else { RTC_PPM };
         let ppm = named_ppm.max(written.ppm.unwrap_or_default());

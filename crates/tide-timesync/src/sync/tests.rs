@@ -14,6 +14,7 @@ use crate::devices::rehearsed_clock::RehearsedClock;
 use crate::devices::rtc_file::Faults;
 use crate::devices::rtc_file::testing::VirtualTime;
 use crate::devices::rtc_i2c::I2cRtc;
+use crate::kept::RtcWritten;
 use crate::receiver::Origin;
 use crate::rtc::chip::Chip;
 use crate::verdict::{Pulse, ROLLOVER};
@@ -423,6 +424,23 @@ fn gps_is_believed_against_the_limits_once_it_has_said_the_same_for_a_day() {
         assert_eq!((exit_code, report.source), expected, "run {run}: {said}");
         kept = after;
     }
+}
+
+#[test]
+fn a_receiver_that_contradicts_the_rtc_by_leap_seconds_is_believed_the_second_time() {
+    let (.., before) = world().run();
+    // Another boot: all that is left is the chip.
+    let day_before = |written: RtcWritten| RtcWritten {
+        at: CapturedAt::from_micros(written.at.as_micros() - DAY_S * SECOND_US).unwrap(),
+        ..written
+    };
+    let kept = Kept { rtc: before.rtc.map(day_before), ..world().kept };
+    let three_off = |kept| World { kept, ..world().says(|_, fix| shifted(fix, seconds(3))) }.run();
+    let (_, report, said, _, kept) = three_off(kept);
+    assert_eq!(report.source, ClockSource::Rtc, "{said}");
+    assert!(said.contains("may not know the leap seconds"), "{said}");
+    let (_, report, said, ahead_us, _) = three_off(kept);
+    assert_eq!((report.source, ahead_us / SECOND_US), (ClockSource::Gps, 2), "{said}");
 }
 
 #[test]
