@@ -89,7 +89,7 @@ impl Listening {
     }
 
     fn verdict(&self, witnesses: &[Timestamp]) -> Verdict {
-        judge(&self.fixes, &rules(), witnesses, None)
+        judge(&self.fixes, &rules(), witnesses, &[])
     }
 }
 
@@ -326,6 +326,7 @@ fn apart(time: True, apart_us: i64, random: &mut StdRng) -> Listening {
 
 fn facts(clock: Timestamp, is_first_of_boot: bool, stepped_us: u64) -> Facts {
     Facts {
+        is_believed: false,
         clock_us: clock.as_microsecond(),
         earliest_us: BUILT.as_microsecond(),
         latest_us: (BUILT + ROLLOVER).as_microsecond(),

@@ -39,9 +39,10 @@ fn account(console: &Console, name: &str) -> anyhow::Result<Option<(i64, i64)>> 
     };
     // The offset is in nanoseconds where STA_NANO is set.
     let unit = if text.contains("NANO") { 1_000 } else { 1 };
-    Ok((!text.contains("UNSYNC"))
-        .then(|| Ok::<_, anyhow::Error>((number("maxerror")?, number("offset")? / unit)))
-        .transpose()?)
+    if text.contains("UNSYNC") {
+        return Ok(None);
+    }
+    Ok(Some((number("maxerror")?, number("offset")? / unit)))
 }
 
 /// How far the guest's clock was ahead of its receiver's, in microseconds, when `adjtimex` showed it.
