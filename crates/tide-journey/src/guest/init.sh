@@ -25,7 +25,8 @@ show() {
 
 # From two seconds after this, the receiver of the journey speaks at /dev/ttyS1.
 receiver_on() {
-    echo "== receiver on"
+    # The firmware's last line has no end.
+    printf '\n== receiver on\n'
 }
 
 # i2c_chip ADDRESS: a chip at /dev/i2c-0 whose 256 registers keep what is written to them.

@@ -29,33 +29,34 @@ fn tomorrow() -> anyhow::Result<Timestamp> {
     Ok(Timestamp::now().round(Unit::Second)?.checked_add(SignedDuration::from_hours(24))?)
 }
 
+/// A number of busybox's `adjtimex`, whose lines may begin with the option that sets it.
+fn number(text: &str, key: &str) -> anyhow::Result<i64> {
+    let value = |line: &str| line.split_once(key)?.1.strip_prefix(':').map(str::to_owned);
+    let value = text.lines().find_map(value).with_context(|| format!("adjtimex says no {key}: {text}"))?;
+    Ok(value.split_whitespace().next().context("a number")?.parse()?)
+}
+
+/// `STA_NANO`, with which the kernel tells nanoseconds.
+fn is_in_nanoseconds(text: &str) -> anyhow::Result<bool> {
+    Ok(number(text, "status")? & 0x2000 != 0)
+}
+
 /// The kernel's account of its clock, in microseconds: largest error, and what is being slewed; `None` if nobody vouches for it.
 fn account(console: &Console, name: &str) -> anyhow::Result<Option<(i64, i64)>> {
     let text = console.shown(name)?.text;
-    let number = |key: &str| -> anyhow::Result<i64> {
-        let line = text.lines().find_map(|line| line.trim_start().strip_prefix(key)?.strip_prefix(':'));
-        let line = line.with_context(|| format!("adjtimex says no {key}: {text}"))?;
-        Ok(line.split_whitespace().next().context("a number")?.parse()?)
-    };
-    // The offset is in nanoseconds where STA_NANO is set.
-    let unit = if text.contains("NANO") { 1_000 } else { 1 };
     if text.contains("UNSYNC") {
         return Ok(None);
     }
-    Ok(Some((number("maxerror")?, number("offset")? / unit)))
+    let unit = if is_in_nanoseconds(&text)? { 1_000 } else { 1 };
+    Ok(Some((number(&text, "maxerror")?, number(&text, "offset")? / unit)))
 }
 
 /// How far the guest's clock was ahead of its receiver's, in microseconds, when `adjtimex` showed it.
 fn ahead_us(console: &Console, name: &str) -> anyhow::Result<i64> {
     let shown = console.shown(name)?;
-    let number = |key: &str| -> anyhow::Result<i64> {
-        let line = shown.text.lines().find_map(|line| line.trim_start().strip_prefix(key)?.strip_prefix(':'));
-        Ok(line.with_context(|| format!("adjtimex says no {key}"))?.trim().parse()?)
-    };
-    // busybox keeps the kernel's nanoseconds where STA_NANO is set.
-    let decimals = number("time.tv_usec")?;
-    let nanoseconds = if shown.text.contains("NANO") { decimals } else { decimals * 1_000 };
-    let clock = Timestamp::new(number("time.tv_sec")?, nanoseconds.try_into()?)?;
+    let decimals = number(&shown.text, "time.tv_usec")?;
+    let nanoseconds = if is_in_nanoseconds(&shown.text)? { decimals } else { decimals * 1_000 };
+    let clock = Timestamp::new(number(&shown.text, "time.tv_sec")?, nanoseconds.try_into()?)?;
     let (began, ended) = (shown.began.context("the receiver is on")?, shown.ended.context("the receiver is on")?);
     let truth = began.checked_add(ended.duration_since(began) / 2)?;
     Ok(clock.duration_since(truth).as_micros().try_into()?)
