@@ -61,9 +61,12 @@ impl ThisRun<'_, '_> {
             }
         }
         let Some((rtc, shown)) = seen else {
-            // If there is one that cannot be read, that is said, too.
+            let text = "nobody knows the time: no GPS, and no battery-backed clock".to_owned();
+            // Of one that cannot be read that is the error.
             if rtc_is_none {
-                self.fail(3, "nobody knows the time: no GPS, and no battery-backed clock".to_owned());
+                self.fail(3, text);
+            } else {
+                self.warn(text);
             }
             return self.report(ClockSource::Unsynchronised, 0);
         };
