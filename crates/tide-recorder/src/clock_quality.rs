@@ -61,9 +61,9 @@ impl<'a> Heard<'a> {
         set_us.is_some_and(|set_us| clock_report::is_still_the_bound(kernel.max_error_us, set_us, self.age_us))
     }
 
-    /// Whether the report's writer compared, a short time ago, a clock that another keeps.
+    /// Whether the report's writer compared a clock that another keeps.
     fn is_of_a_kept_clock(self) -> bool {
-        self.report.kept_by.is_some() && self.age_us <= SOURCE_FRESH_US
+        self.report.kept_by.is_some()
     }
 
     /// Such a clock, whose kernel claims this much. One that was no source's then may have been set since.
@@ -71,7 +71,8 @@ impl<'a> Heard<'a> {
         if self.report.floor_ms == Some(UNBOUNDED_MS) {
             return ClockQuality::unsynchronised();
         }
-        let is_gps = self.report.source == ClockSource::Gps;
+        // How far it was found to be off does not grow old; where it has its time from may change.
+        let is_gps = self.report.source == ClockSource::Gps && self.age_us <= SOURCE_FRESH_US;
         let floor_us = u64::from(self.report.floor_ms.unwrap_or_default()) * 1_000;
         synchronised(if is_gps { ClockSource::Gps } else { ClockSource::Ntp }, kept_us.max(floor_us))
     }

@@ -72,9 +72,11 @@ pub fn listen(
         let is_another_near = judged.iter().any(|verdict| matches!(verdict, Verdict::Wanting(Reason::TooFew { .. })));
         let verdict = verdict::agree(judged);
         match &verdict {
-            Verdict::Trusted(_) => {
+            Verdict::Trusted(trust) => {
                 let since_us = *trusted_at_us.get_or_insert(now);
-                if !is_another_near || now.saturating_sub(since_us) > OTHERS_US {
+                // A pulse needs some in a row, too.
+                let is_pulse_near = !trust.by_pulse && !pulses.is_empty();
+                if !(is_another_near || is_pulse_near) || now.saturating_sub(since_us) > OTHERS_US {
                     return Heard { verdict, last };
                 }
             }

@@ -35,6 +35,10 @@ pub struct Kept {
     pub report: Option<ClockReport>,
     /// What GPS said when the clock was last refused in this boot.
     pub refused: Option<Refused>,
+    /// The clock of another may be off by this much whatever the kernel says, as GPS last found it, in milliseconds.
+    pub floor_ms: Option<u32>,
+    /// Whether GPS contradicted it then.
+    pub is_keeper_wrong: bool,
     /// Whether GPS was not believed in the last run of this boot for the sake of the leap seconds.
     pub has_doubted: bool,
     /// When the battery-backed clock was written last, and how exactly.

@@ -250,7 +250,9 @@ impl Decision {
     /// What this adds to the steps of the boot, in microseconds: nothing at its first setting, and not what the oscillator explains.
     pub fn counted_us(&self, facts: &Facts) -> u64 {
         match *self {
-            Self::Step { by_us, was_unset: false, .. } if !facts.is_first_of_boot => facts.unexplained_us(by_us),
+            Self::Step { by_us, was_unset: false, .. } if !facts.is_first_of_boot && !facts.is_believed => {
+                facts.unexplained_us(by_us)
+            }
             _ => 0,
         }
     }

@@ -86,18 +86,21 @@ pub fn run(tools: &mut Tools, settings: &Settings, kept: &mut Kept) -> Outcome {
     let mut heard = gather::listen(&mut tools.receivers, &rules, wait_us, now_us, &witnesses, tools.journal);
     let listens = !tools.receivers.is_empty();
     if listens && wait_for_keeper(clock, tools.daemons, tools.timer, tools.journal, settings, kept) {
-        // Meanwhile what was heard has grown old.
+        // Meanwhile what was heard has grown old, and what was said has piled up.
+        tools.receivers.iter_mut().for_each(|receiver| receiver.begin_anew());
         heard = gather::listen(&mut tools.receivers, &rules, wait_us, now_us, &witnesses, tools.journal);
     }
-    let mut this = ThisRun { tools, settings, kept, rules, run: Run::default(), exit_code: 0 };
+    let mut this = ThisRun { tools, settings, kept, rules, run: Run::default(), exit_code: 0, is_contradicted: false };
     let report = match heard.verdict {
-        Verdict::Trusted(trust) if this.doubts_leap_seconds(&trust, rtc.as_ref()) => this.without_gps(rtc.as_ref()),
-        Verdict::Trusted(trust) => this.with_gps(&trust, rtc.as_mut()),
+        Verdict::Trusted(trust) => match this.doubts_leap_seconds(&trust, rtc.as_ref()) {
+            Some(apart_us) => this.without_gps(rtc.as_ref(), apart_us),
+            None => this.with_gps(&trust, rtc.as_mut()),
+        },
         Verdict::Wanting(reason) => {
             if listens {
                 this.warn(format!("no time from GPS: {reason}"));
             }
-            this.without_gps(rtc.as_ref())
+            this.without_gps(rtc.as_ref(), 0)
         }
     };
     if let Some(rtc) = &rtc {
@@ -106,6 +109,9 @@ pub fn run(tools: &mut Tools, settings: &Settings, kept: &mut Kept) -> Outcome {
     let gps = heard.last.as_ref().map(gps_report);
     this.finish(ClockReport { gps, ..report })
 }
+
+/// How long a daemon that has just set the clock may go on slewing it: chrony takes 12 s for all that it does not step.
+const SETTLED_AFTER: Duration = Duration::from_secs(30);
 
 /// From one look at a daemon that has yet to set the clock to the next.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -128,6 +134,9 @@ fn wait_for_keeper(
         let evidence = Evidence { kernel, daemons: &daemons, ours: kept.our_bound(), uptime_us };
         let verdict = keeper::who_keeps(&evidence, settings.clock.limits.keeper_grace_s);
         if !verdict.keeper().is_some_and(|keeper| matches!(keeper.hold, Hold::Starting { .. })) {
+            if has_waited {
+                timer.sleep(SETTLED_AFTER);
+            }
             return has_waited;
         }
         if !std::mem::replace(&mut has_waited, true) {
@@ -145,6 +154,8 @@ struct ThisRun<'a, 'b> {
     rules: Rules,
     run: Run,
     exit_code: u8,
+    /// Whether GPS and the system clock contradict each other, so that nobody knows which of them is right.
+    is_contradicted: bool,
 }
 
 impl ThisRun<'_, '_> {
@@ -188,10 +199,9 @@ impl ThisRun<'_, '_> {
         }
         let report = self.set_clock(trust, offset_us, uncertainty_us, reading);
         (self.tools.publish)(&report, self.kept);
-        let is_refused = report.source == ClockSource::Unsynchronised;
         if let Some(rtc) = rtc {
             self.compare_rtc(trust, rtc);
-            if is_refused {
+            if self.is_contradicted {
                 self.warn(format!("{} is not written: GPS and the system clock contradict each other", rtc.name));
             } else {
                 self.write_rtc(trust, rtc, report.drift_bound_ppm);

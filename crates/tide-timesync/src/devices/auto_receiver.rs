@@ -30,6 +30,11 @@ impl Receiver for AutoReceiver {
         format!("{}, else {}", self.first.name(), self.second.name())
     }
 
+    fn begin_anew(&mut self) {
+        self.first.begin_anew();
+        self.second.begin_anew();
+    }
+
     fn listen(&mut self, patience: Duration) -> Vec<Event> {
         let begun = *self.heard_at.get_or_insert_with(&self.now);
         // While the second is listened to nothing waits for the first: what the second says would be heard late.
@@ -60,6 +65,8 @@ mod tests {
     struct Parrot(Vec<Event>, Rc<Cell<u32>>);
 
     impl Receiver for Parrot {
+        fn begin_anew(&mut self) {}
+
         fn name(&self) -> String {
             "parrot".to_owned()
         }

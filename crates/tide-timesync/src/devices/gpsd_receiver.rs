@@ -124,6 +124,12 @@ impl Receiver for GpsdReceiver {
         format!("gpsd at {}", self.address)
     }
 
+    fn begin_anew(&mut self) {
+        self.connection = None;
+        self.again_at = Duration::ZERO;
+        self.cycles.clear();
+    }
+
     fn listen(&mut self, patience: Duration) -> Vec<Event> {
         if self.connection.is_none() {
             let wait = self.again_at.saturating_sub(boot_clock::since_boot());

@@ -36,6 +36,9 @@ pub trait Receiver {
     /// For people: the device, or gpsd's address.
     fn name(&self) -> String;
 
+    /// Forgets what was said until now and may still lie in a buffer: nobody knows any more when that was.
+    fn begin_anew(&mut self);
+
     /// Waits for what it says, and not much longer than `patience`. It never fails: what is lost is noted, and looked for again.
     fn listen(&mut self, patience: Duration) -> Vec<Event>;
 }

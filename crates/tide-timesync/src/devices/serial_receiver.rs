@@ -92,6 +92,12 @@ impl Receiver for SerialReceiver {
         self.path.display().to_string()
     }
 
+    fn begin_anew(&mut self) {
+        // At the speed that was found.
+        self.next_speed = self.next_speed.saturating_sub(usize::from(self.line.is_some()));
+        self.line = None;
+    }
+
     fn listen(&mut self, patience: Duration) -> Vec<Event> {
         if self.line.is_none() {
             let wait = self.again_at.saturating_sub(boot_clock::since_boot());

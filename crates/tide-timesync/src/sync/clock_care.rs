@@ -3,7 +3,7 @@
 use tide_photo::ClockSource;
 use tide_photo::clock_report::{ClockReport, UNBOUNDED_MS, drift_us};
 
-use super::rtc_in_hand::RtcInHand;
+use super::rtc_in_hand::{RtcInHand, Shown};
 use super::{ThisRun, chain, ms_up};
 use crate::devices::clock::{KernelState, Reading};
 use crate::drift::{self, Track};
@@ -22,28 +22,29 @@ const DRIFT_PPM: u32 = tide_photo::clock::DRIFT_PPM;
 const LEAP_SECONDS_US: std::ops::RangeInclusive<u64> = 900_000..=20_000_000;
 
 impl ThisRun<'_, '_> {
-    /// Whether a receiver that has just been switched on may take the leap seconds of the day when it was made: satellites tell
-    /// them every 12.5 minutes only, and NMEA has no word for not knowing. Then it contradicts a battery-backed clock that we have
-    /// written by some seconds. The next run, hours later, believes it.
-    pub(super) fn doubts_leap_seconds(&mut self, trust: &Trust, rtc: Option<&RtcInHand>) -> bool {
-        let Some((rtc, shown)) = rtc.and_then(|rtc| Some((rtc, rtc.shown?))) else { return false };
+    /// By how much a receiver contradicts the battery-backed clock that has just been switched on and may take the leap seconds of
+    /// the day when it was made: satellites tell them every 12.5 minutes only, and NMEA has no word for not knowing. The next run
+    /// believes it. In microseconds; none if there is nothing to doubt.
+    pub(super) fn doubts_leap_seconds(&mut self, trust: &Trust, rtc: Option<&RtcInHand>) -> Option<u64> {
+        let doubt = rtc.and_then(|rtc| self.leap_doubt_us(trust, rtc, rtc.shown?));
+        let is_news = doubt.is_some() && !self.kept.has_doubted;
+        self.kept.has_doubted = doubt.is_some();
+        let apart_us = doubt.filter(|_| is_news)?;
+        self.warn(format!(
+            "GPS and the battery-backed clock contradict each other by {} s: a receiver that was just switched on may not know the \
+             leap seconds; it is believed if the next run says the same",
+            apart_us / 1_000_000
+        ));
+        Some(apart_us)
+    }
+
+    fn leap_doubt_us(&self, trust: &Trust, rtc: &RtcInHand, shown: Shown) -> Option<u64> {
         let gps_us = trust.gps_less_monotonic_us + shown.monotonic_us.cast_signed();
         let apart_us = gps_us.abs_diff(shown.rtc_us);
         let bound_us = self.rtc_bound_us(rtc, shown).saturating_add(trust.uncertainty_us_at(shown.monotonic_us));
         // u-blox's own packets say when it does not know.
         let may_not_know = trust.last.origin != Origin::Ubx && trust.last.leap_seconds.is_none();
-        let is_doubtful = may_not_know && apart_us > bound_us && LEAP_SECONDS_US.contains(&apart_us);
-        let is_news = is_doubtful && !self.kept.has_doubted;
-        self.kept.has_doubted = is_doubtful;
-        if is_news {
-            let name = &rtc.name;
-            self.warn(format!(
-                "GPS and {name} contradict each other by {} s: a receiver that was just switched on may not know the leap \
-                 seconds; it is believed if the next run says the same",
-                apart_us / 1_000_000
-            ));
-        }
-        is_news
+        (may_not_know && apart_us > bound_us && LEAP_SECONDS_US.contains(&apart_us)).then_some(apart_us)
     }
 
     pub(super) fn set_clock(
@@ -110,25 +111,32 @@ impl ThisRun<'_, '_> {
 
     /// The clock is left wrong, and nobody vouches for it any more.
     fn refused(&mut self, trust: &Trust) -> ClockReport {
-        if let Err(error) = self.tools.clock.disown() {
-            self.tools.journal.error(chain(&error));
-        }
+        self.is_contradicted = true;
+        self.disown();
         let before = self.kept.refused.filter(|refused| refused.agrees(trust)).map_or(0, |refused| refused.runs);
         self.kept.refused = Some(Refused::by(trust, before + 1));
         let (runs, needed) = (before + 1, self.settings.clock.limits.believe_after_runs);
         let hope =
             if needed > 0 { format!(" ({runs} of {needed} runs after which GPS is believed)") } else { String::new() };
         self.fail(3, format!("the system clock is left as it is; photos are marked as unsynchronised{hope}"));
-        (self.kept.bound_us, self.kept.report) = (None, None);
+        self.kept.report = None;
         self.report(ClockSource::Unsynchronised, 0)
     }
 
+    /// Nobody vouches for the clock any more, and what the kernel says of it is not ours.
+    pub(super) fn disown(&mut self) {
+        self.kept.bound_us = None;
+        if let Err(error) = self.tools.clock.disown() {
+            self.tools.journal.error(chain(&error));
+        }
+    }
+
     fn carried_out(&mut self, decision: &Decision, facts: &Facts, drift_bound_ppm: u32) -> ClockReport {
-        (self.kept.refused, self.kept.report) = (None, None);
+        (self.kept.refused, self.kept.report, self.kept.floor_ms) = (None, None, None);
         match setting::carry_out(decision, self.tools.clock, &mut self.kept.track) {
             Err(error) => {
                 self.fail(3, chain(&error));
-                self.kept.bound_us = None;
+                self.disown();
                 self.report(ClockSource::Unsynchronised, 0)
             }
             Ok(bound_us) => {
@@ -157,17 +165,26 @@ impl ThisRun<'_, '_> {
         self.kept.was_set = true;
         let found_us = offset_us.unsigned_abs().saturating_add(uncertainty_us);
         if decision.is_warning() {
+            self.is_contradicted = true;
             self.fail(3, "the system clock is wrong, or GPS is: look after whoever keeps it".to_owned());
         }
         // timesyncd tells the kernel that it knows no error at all; chrony and ntpd tell the truth.
         let is_honest = matches!(keeper.daemon, Some(Daemon::Chronyd | Daemon::Ntpd | Daemon::NtpDaemon));
-        let floor_ms = (decision.is_warning() || !is_honest).then(|| ms_up(found_us));
+        self.kept.floor_ms = (decision.is_warning() || !is_honest).then(|| ms_up(found_us));
+        self.kept.is_keeper_wrong = decision.is_warning();
+        self.kept_by_other(keeper, bound_us)
+    }
+
+    /// A clock that another disciplines, as far as its own bound and what GPS last found tell.
+    pub(super) fn kept_by_other(&mut self, keeper: Keeper, bound_us: u64) -> ClockReport {
+        let (kept_by, floor_ms) = (Some(keeper.name().to_owned()), self.kept.floor_ms);
         if floor_ms == Some(UNBOUNDED_MS) {
             return ClockReport { kept_by, floor_ms, ..self.report(ClockSource::Unsynchronised, 0) };
         }
-        let is_gps = keeper.daemon.is_some_and(self.tools.is_steered_by_receiver) && !decision.is_warning();
+        let is_steered = keeper.daemon.is_some_and(self.tools.is_steered_by_receiver);
+        let is_gps = is_steered && !(self.kept.is_keeper_wrong && floor_ms.is_some());
         let source = if is_gps { ClockSource::Gps } else { ClockSource::Ntp };
-        let bound_us = if floor_ms.is_some() { bound_us.max(found_us) } else { bound_us };
+        let bound_us = bound_us.max(u64::from(floor_ms.unwrap_or_default()) * 1_000);
         ClockReport { kept_by, floor_ms, ..self.report(source, bound_us) }
     }
 

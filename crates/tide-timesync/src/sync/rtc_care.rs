@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tide_photo::CapturedAt;
 
+use super::fallback::named_ppm;
 use super::rtc_in_hand::RtcInHand;
 use super::{ThisRun, chain};
 use crate::devices::rtc::write_on_the_second;
@@ -31,10 +32,13 @@ impl ThisRun<'_, '_> {
             Ok(drift) => {
                 self.run.rtc_ppm = Some(drift.ppm);
                 self.run.rtc_ppm_uncertainty = Some(drift.uncertainty_ppm);
+                // What is within its make's own bound tells nothing new.
+                let least_ppm = drift.ppm.abs() - drift.uncertainty_ppm;
+                let is_worse = least_ppm > f64::from(named_ppm(&rtc.name));
                 let most_ppm = (drift.ppm.abs() + drift.uncertainty_ppm).ceil().min(1_000.0);
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within 0 to 1000")]
                 let most_ppm = most_ppm as u32;
-                self.kept.rtc = Some(RtcWritten { ppm: Some(most_ppm), ..written });
+                self.kept.rtc = Some(RtcWritten { ppm: is_worse.then_some(most_ppm).or(written.ppm), ..written });
                 let warm = rtc.temperature_c.map_or_else(String::new, |degrees| format!(", at {degrees:.2} °C"));
                 let (ppm, within) = (drift.ppm, drift.uncertainty_ppm);
                 self.say(format!("{} drifts {ppm:+.2} ppm, within {within:.2}{warm}", rtc.name));

@@ -116,6 +116,12 @@ impl World {
         Self { uptime_us: hours * HOUR_S * SECOND_US, ..self }
     }
 
+    /// The same boot, so much later.
+    fn later_h(self, hours: i64) -> Self {
+        self.time.pass(Duration::from_secs((hours * HOUR_S).unsigned_abs()));
+        Self { uptime_us: self.uptime_us + hours * HOUR_S * SECOND_US, ..self }
+    }
+
     fn pulse(self) -> Self {
         Self { has_pulse: true, ..self }
     }
@@ -262,6 +268,8 @@ impl Receiver for Scripted {
     fn name(&self) -> String {
         format!("receiver {}", self.number)
     }
+
+    fn begin_anew(&mut self) {}
 
     fn listen(&mut self, _: Duration) -> Vec<Event> {
         let latency = Duration::from_micros(LATENCY_US);
@@ -427,6 +435,37 @@ fn gps_is_believed_against_the_limits_once_it_has_said_the_same_for_a_day() {
 }
 
 #[test]
+fn a_believed_step_does_not_use_up_what_later_steps_may_come_to() {
+    let mut kept = world().set_before(0).kept;
+    for _ in 1..=4 {
+        (.., kept) = World { kept, ..world().clock(30.0 * 3_600.0) }.run();
+    }
+    let (exit_code, report, said, ..) = World { kept, ..world().clock(2.0) }.run();
+    assert_eq!((exit_code, report.source), (0, ClockSource::Gps), "{said}");
+}
+
+#[test]
+fn what_gps_found_of_a_keeper_holds_until_gps_finds_it_right() {
+    let keeper = Others::Keeps(Daemon::Chronyd);
+    let (_, report, said, _, kept) = world().clock(5.0).others(keeper).run();
+    assert!(report.floor_ms > Some(5_000) && said.contains("is not written"), "{said}");
+    let (_, report, said, _, kept) = World { kept, ..world().clock(5.0).others(keeper).says(silent) }.run();
+    assert!(report.floor_ms > Some(5_000) && report.source == ClockSource::Ntp, "{said}");
+    let (_, report, said, ..) = World { kept, ..world().others(keeper) }.run();
+    assert_eq!((report.floor_ms, report.source), (None, ClockSource::Gps), "{said}");
+}
+
+#[test]
+fn an_rtc_that_contradicts_a_clock_set_from_gps_is_not_used() {
+    let (.., clock_ahead_us, kept) = world().run();
+    for ahead_s in [500, 3_000, -3_000] {
+        let later = world().says(silent).later_h(5).rtc(Chips::Ahead(ahead_s));
+        let (_, report, said, _, after) = World { kept: kept.clone(), clock_ahead_us, ..later }.run();
+        assert_eq!((report.source, after.report.is_some()), (ClockSource::Gps, true), "{ahead_s}: {said}");
+    }
+}
+
+#[test]
 fn a_receiver_that_contradicts_the_rtc_by_leap_seconds_is_believed_the_second_time() {
     let (.., before) = world().run();
     // Another boot: all that is left is the chip.
@@ -452,8 +491,8 @@ fn a_clock_that_somebody_has_stepped_since_is_not_as_it_was_set() {
 
 #[test]
 fn after_hours_without_gps_the_rtc_is_the_better_clock() {
-    let (.., kept) = world().run();
-    let (_, report, said, ..) = World { kept, ..world().says(silent).uptime_h(5) }.run();
+    let (.., clock_ahead_us, kept) = world().run();
+    let (_, report, said, ..) = World { kept, clock_ahead_us, ..world().says(silent).later_h(5) }.run();
     // The kernel's 500 ppm are 9 s in 5 hours; the DS3231's 5 are 90 ms.
     assert_eq!((report.source, report.uncertainty_ms < 500), (ClockSource::Rtc, true), "{said}");
 }
