@@ -51,7 +51,7 @@ pub struct SyncOptions {
 pub struct FixesOptions {
     /// A recording, as it came from the receiver (NMEA, UBX, or both); `-` for standard input. The receiver of the settings if absent
     pub file: Option<PathBuf>,
-    /// Also what the receiver said while it had no fix
+    /// Also the moments of which the receiver knew the time, but had no fix
     #[arg(long)]
     pub all: bool,
 }

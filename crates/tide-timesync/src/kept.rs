@@ -39,8 +39,8 @@ pub struct Kept {
     pub floor_ms: Option<u32>,
     /// Whether GPS contradicted it then.
     pub is_keeper_wrong: bool,
-    /// Whether GPS was not believed in the last run of this boot for the sake of the leap seconds.
-    pub has_doubted: bool,
+    /// When GPS was first not believed for the sake of the leap seconds, in microseconds since the boot.
+    pub doubted_at_us: Option<u64>,
     /// When the battery-backed clock was written last, and how exactly.
     pub rtc: Option<RtcWritten>,
 }
@@ -56,6 +56,8 @@ pub struct Refused {
     pub uncertainty_us: u64,
     /// When, in microseconds since the boot.
     pub at_us: u64,
+    /// When the first of those runs was.
+    pub since_us: u64,
 }
 
 /// The last writing of the battery-backed clock.

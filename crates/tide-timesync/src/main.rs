@@ -9,7 +9,15 @@ use tide_timesync::commands::{self, Command, CommandLine};
 const CANNOT_BEGIN: u8 = 4;
 
 fn main() -> ExitCode {
-    let outcome = match CommandLine::parse().command {
+    let command_line = match CommandLine::try_parse() {
+        Ok(command_line) => command_line,
+        Err(said) => {
+            // Help and version are no mistake; if nobody reads them, that is none either.
+            drop(said.print());
+            return if said.use_stderr() { ExitCode::from(CANNOT_BEGIN) } else { ExitCode::SUCCESS };
+        }
+    };
+    let outcome = match command_line.command {
         Command::Sync(options) => commands::sync(&options),
         Command::Fixes(options) => commands::fixes(&options).map(|()| 0),
         Command::Status(options) => commands::status(&options).map(|()| 0),

@@ -21,6 +21,18 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// # Errors
 /// If the recording cannot be read, or nobody reads what is printed.
 pub fn fixes(options: &FixesOptions) -> anyhow::Result<()> {
+    match print_fixes(options) {
+        // Whoever has read enough closes the pipe.
+        Err(error)
+            if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) =>
+        {
+            Ok(())
+        }
+        outcome => outcome,
+    }
+}
+
+fn print_fixes(options: &FixesOptions) -> anyhow::Result<()> {
     let mut printer = Printer { out: io::stdout().lock(), all: options.all };
     match options.file.as_deref() {
         Some(path) if path == Path::new("-") => {

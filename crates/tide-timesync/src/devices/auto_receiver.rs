@@ -8,6 +8,9 @@ use super::receiver::{Event, Receiver};
 /// receiver's speed and language.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The same for a gpsd that is not even there: at the boot it may be a moment behind.
+const ABSENT_FOR: Duration = Duration::from_secs(3);
+
 /// One after the other.
 pub struct AutoReceiver {
     first: Box<dyn Receiver>,
@@ -43,7 +46,7 @@ impl Receiver for AutoReceiver {
         // Two who read one device each get half of it.
         if events.iter().any(|event| matches!(event, Event::Fix { .. } | Event::NoTime { .. })) {
             (self.heard_at, self.is_second_heard) = (Some(now), false);
-        } else if now.saturating_sub(begun) > PATIENCE {
+        } else if now.saturating_sub(begun) > if self.first.is_there() { PATIENCE } else { ABSENT_FOR } {
             if !std::mem::replace(&mut self.is_second_heard, true) {
                 let (first, second) = (self.first.name(), self.second.name());
                 events.push(Event::Note(format!("{first} tells no time; {second} is read beside it")));

@@ -124,6 +124,10 @@ impl Receiver for GpsdReceiver {
         format!("gpsd at {}", self.address)
     }
 
+    fn is_there(&self) -> bool {
+        self.connection.is_some()
+    }
+
     fn begin_anew(&mut self) {
         self.connection = None;
         self.again_at = Duration::ZERO;

@@ -36,6 +36,11 @@ pub trait Receiver {
     /// For people: the device, or gpsd's address.
     fn name(&self) -> String;
 
+    /// Whether there is any hope of hearing it soon.
+    fn is_there(&self) -> bool {
+        true
+    }
+
     /// Forgets what was said until now and may still lie in a buffer: nobody knows any more when that was.
     fn begin_anew(&mut self);
 

@@ -21,18 +21,34 @@ const DRIFT_PPM: u32 = tide_photo::clock::DRIFT_PPM;
 /// microseconds.
 const LEAP_SECONDS_US: std::ops::RangeInclusive<u64> = 900_000..=20_000_000;
 
+/// After what time a receiver that has a signal knows them, in microseconds: 13 minutes (IS-GPS-200, 20.3.3.5.1.6: page 18 comes every
+/// 12.5).
+const LEAP_SECONDS_KNOWN_AFTER_US: u64 = 13 * 60 * 1_000_000;
+
+/// How long GPS has to say the same before it is believed against the limits, in microseconds, however many runs there are: 12
+/// hours. Ours: whoever tries again and again by hand gets no other answer.
+const BELIEVED_AFTER_US: u64 = 12 * 3_600 * 1_000_000;
+
+/// Faster than this no oscillator runs wrong, in parts per billion: what looks like it is a jump. The kernel's own bound.
+const WORST_PPB: u64 = 500_000;
+
 impl ThisRun<'_, '_> {
     /// By how much a receiver contradicts the battery-backed clock that has just been switched on and may take the leap seconds of
-    /// the day when it was made: satellites tell them every 12.5 minutes only, and NMEA has no word for not knowing. The next run
-    /// believes it. In microseconds; none if there is nothing to doubt.
+    /// the day when it was made: satellites tell them every 12.5 minutes only, and NMEA has no word for not knowing. After that
+    /// time it is believed. In microseconds; none if there is nothing to doubt.
     pub(super) fn doubts_leap_seconds(&mut self, trust: &Trust, rtc: Option<&RtcInHand>) -> Option<u64> {
         let doubt = rtc.and_then(|rtc| self.leap_doubt_us(trust, rtc, rtc.shown?));
-        let is_news = doubt.is_some() && !self.kept.has_doubted;
-        self.kept.has_doubted = doubt.is_some();
-        let apart_us = doubt.filter(|_| is_news)?;
+        let apart_us = doubt.or_else(|| {
+            self.kept.doubted_at_us = None;
+            None
+        })?;
+        let since_us = *self.kept.doubted_at_us.get_or_insert(trust.at_us);
+        if trust.at_us.saturating_sub(since_us) >= LEAP_SECONDS_KNOWN_AFTER_US {
+            return None;
+        }
         self.warn(format!(
             "GPS and the battery-backed clock contradict each other by {} s: a receiver that was just switched on may not know the \
-             leap seconds; it is believed if the next run says the same",
+             leap seconds; it is believed if it says the same after 13 minutes, and until then the battery-backed clock is not written",
             apart_us / 1_000_000
         ));
         Some(apart_us)
@@ -67,6 +83,9 @@ impl ThisRun<'_, '_> {
         let facts = self.facts(who.keeper(), reading, drift_bound_ppm);
         let facts = Facts { is_believed: self.is_believed(trust), ..facts };
         let decision = steering::decide(offset_us, uncertainty_us, &facts, &self.settings.clock.limits);
+        if facts.is_believed {
+            self.warn("GPS has said the same for 12 hours and more: it is believed against the limits".to_owned());
+        }
         if decision.is_warning() {
             self.warn(decision.to_string());
         } else {
@@ -93,7 +112,7 @@ impl ThisRun<'_, '_> {
         } else {
             self.kept.track.check(reading, &kernel, offset_us, uncertainty_us);
         }
-        let measured = self.kept.track.drift();
+        let measured = self.kept.track.drift().filter(|drift| drift.ppb.unsigned_abs() <= WORST_PPB);
         if let Some(measured) = measured {
             #[expect(clippy::cast_precision_loss, reason = "a drift has few digits")]
             let (ppm, within_ppm) = (measured.ppb as f64 / 1_000.0, measured.uncertainty_ppb as f64 / 1_000.0);
@@ -106,18 +125,26 @@ impl ThisRun<'_, '_> {
     /// Whether GPS has said the same in so many refused runs that the limits no longer count.
     fn is_believed(&self, trust: &Trust) -> bool {
         let needed = self.settings.clock.limits.believe_after_runs;
-        self.kept.refused.is_some_and(|refused| needed > 0 && refused.agrees(trust) && refused.runs + 1 >= needed)
+        let is_long_ago = |since_us: u64| trust.at_us.saturating_sub(since_us) >= BELIEVED_AFTER_US;
+        self.kept.refused.is_some_and(|refused| {
+            needed > 0 && refused.agrees(trust) && refused.runs + 1 >= needed && is_long_ago(refused.since_us)
+        })
     }
 
     /// The clock is left wrong, and nobody vouches for it any more.
     fn refused(&mut self, trust: &Trust) -> ClockReport {
         self.is_contradicted = true;
         self.disown();
-        let before = self.kept.refused.filter(|refused| refused.agrees(trust)).map_or(0, |refused| refused.runs);
-        self.kept.refused = Some(Refused::by(trust, before + 1));
-        let (runs, needed) = (before + 1, self.settings.clock.limits.believe_after_runs);
-        let hope =
-            if needed > 0 { format!(" ({runs} of {needed} runs after which GPS is believed)") } else { String::new() };
+        let before = self.kept.refused.filter(|refused| refused.agrees(trust));
+        let runs = before.map_or(0, |refused| refused.runs).saturating_add(1);
+        let since_us = before.map_or(trust.at_us, |refused| refused.since_us);
+        self.kept.refused = Some(Refused::by(trust, runs, since_us));
+        let needed = self.settings.clock.limits.believe_after_runs;
+        let hope = if needed > 0 {
+            format!(" (GPS is believed after {needed} such runs in 12 hours or more; this is number {runs})")
+        } else {
+            String::new()
+        };
         self.fail(3, format!("the system clock is left as it is; photos are marked as unsynchronised{hope}"));
         self.kept.report = None;
         self.report(ClockSource::Unsynchronised, 0)
@@ -143,6 +170,7 @@ impl ThisRun<'_, '_> {
                 self.kept.stepped_us = self.kept.stepped_us.saturating_add(decision.counted_us(facts));
                 self.kept.was_set = true;
                 let report = self.report(ClockSource::Gps, bound_us.unwrap_or_default());
+                self.say(format!("the system clock is within {} ms", report.uncertainty_ms));
                 self.kept.bound_us = bound_us.map(|bound_us| (bound_us, report.set_at_monotonic_us));
                 let report = ClockReport {
                     drift_bound_ppm: Some(drift_bound_ppm),
@@ -212,9 +240,9 @@ impl ThisRun<'_, '_> {
 }
 
 impl Refused {
-    fn by(trust: &Trust, runs: u32) -> Self {
+    fn by(trust: &Trust, runs: u32, since_us: u64) -> Self {
         let (gps_less_monotonic_us, uncertainty_us) = (trust.gps_less_monotonic_us, trust.uncertainty_us);
-        Self { runs, gps_less_monotonic_us, uncertainty_us, at_us: trust.at_us }
+        Self { runs, gps_less_monotonic_us, uncertainty_us, at_us: trust.at_us, since_us }
     }
 
     /// Whether GPS says the same now as in that run, apart from what the clock that is never set has drifted.

@@ -427,7 +427,8 @@ fn without_gps_a_clock_that_was_set_from_it_in_this_boot_goes_on() {
 fn gps_is_believed_against_the_limits_once_it_has_said_the_same_for_a_day() {
     let mut kept = world().kept;
     for run in 1..=4 {
-        let (exit_code, report, said, _, after) = World { kept, ..world().clock(30.0 * 3_600.0) }.run();
+        let (exit_code, report, said, _, after) =
+            World { kept, ..world().clock(30.0 * 3_600.0).later_h(6 * run) }.run();
         let expected = if run < 4 { (3, ClockSource::Unsynchronised) } else { (0, ClockSource::Gps) };
         assert_eq!((exit_code, report.source), expected, "run {run}: {said}");
         kept = after;
@@ -435,12 +436,22 @@ fn gps_is_believed_against_the_limits_once_it_has_said_the_same_for_a_day() {
 }
 
 #[test]
+fn whoever_tries_again_and_again_gets_no_other_answer() {
+    let mut kept = world().kept;
+    for run in 1..=6 {
+        let (exit_code, _, said, _, after) = World { kept, ..world().clock(30.0 * 3_600.0) }.run();
+        assert_eq!(exit_code, 3, "run {run}: {said}");
+        kept = after;
+    }
+}
+
+#[test]
 fn a_believed_step_does_not_use_up_what_later_steps_may_come_to() {
     let mut kept = world().set_before(0).kept;
-    for _ in 1..=4 {
-        (.., kept) = World { kept, ..world().clock(30.0 * 3_600.0) }.run();
+    for run in 1..=4 {
+        (.., kept) = World { kept, ..world().clock(30.0 * 3_600.0).later_h(6 * run) }.run();
     }
-    let (exit_code, report, said, ..) = World { kept, ..world().clock(2.0) }.run();
+    let (exit_code, report, said, ..) = World { kept, ..world().clock(2.0).later_h(30) }.run();
     assert_eq!((exit_code, report.source), (0, ClockSource::Gps), "{said}");
 }
 
@@ -466,7 +477,7 @@ fn an_rtc_that_contradicts_a_clock_set_from_gps_is_not_used() {
 }
 
 #[test]
-fn a_receiver_that_contradicts_the_rtc_by_leap_seconds_is_believed_the_second_time() {
+fn a_receiver_that_contradicts_the_rtc_by_leap_seconds_is_believed_after_a_while() {
     let (.., before) = world().run();
     // Another boot: all that is left is the chip.
     let day_before = |written: RtcWritten| RtcWritten {
@@ -474,11 +485,14 @@ fn a_receiver_that_contradicts_the_rtc_by_leap_seconds_is_believed_the_second_ti
         ..written
     };
     let kept = Kept { rtc: before.rtc.map(day_before), ..world().kept };
-    let three_off = |kept| World { kept, ..world().says(|_, fix| shifted(fix, seconds(3))) }.run();
-    let (_, report, said, _, kept) = three_off(kept);
+    let three_off =
+        |kept, hours| World { kept, ..world().later_h(hours).says(|_, fix| shifted(fix, seconds(3))) }.run();
+    let (_, report, said, _, kept) = three_off(kept, 0);
     assert_eq!(report.source, ClockSource::Rtc, "{said}");
     assert!(said.contains("may not know the leap seconds"), "{said}");
-    let (_, report, said, ahead_us, _) = three_off(kept);
+    let (_, report, _, _, kept) = three_off(kept, 0);
+    assert_eq!(report.source, ClockSource::Rtc, "a minute later");
+    let (_, report, said, ahead_us, _) = three_off(kept, 1);
     assert_eq!((report.source, (ahead_us + SECOND_US / 2) / SECOND_US), (ClockSource::Gps, 3), "{said}");
 }
 
