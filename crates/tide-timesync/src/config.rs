@@ -87,8 +87,8 @@ impl Default for Gps {
             fixes: 5,
             // The prototype's.
             wait_s: 600,
-            // Ours: u-blox receivers answer within 100 ms and their first sentence takes 75 at 9600 bits per second; older ones at
-            // 4800 were seen to need 400.
+            // Ours, not measured on a receiver: an RMC of 70 bytes takes 73 ms at 9600 bits per second and 146 at 4800, and the rest
+            // is for the receiver to work out its position.
             max_latency_ms: 500,
         }
     }

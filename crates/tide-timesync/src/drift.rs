@@ -22,8 +22,8 @@ const DAYS_FROM_US: u64 = 23 * 3_600 * 1_000_000;
 /// boot, and its crystal with it.
 const SHORTEST_US: u64 = 3_600 * 1_000_000;
 
-/// Longest time over which drift is measured, in microseconds: 4 days and an hour. Ours: text of a receiver, good to 0.15 s, then
-/// tells drift to 1 ppm; an hour more is for a check that was late; over a longer time the season would lag behind.
+/// Longest time over which drift is measured, in microseconds: 4 days and an hour. Ours: text of a receiver, good to 0.25 s, then
+/// tells drift to 1.5 ppm; an hour more is for a check that was late; over a longer time the season would lag behind.
 const LONGEST_US: u64 = 97 * 3_600 * 1_000_000;
 
 /// Most checks that are remembered. Ours: four days of the timer's are 17.

@@ -29,7 +29,7 @@ impl fmt::Display for Level {
     }
 }
 
-/// Size at which the file is put aside as `NAME.1`, in bytes: a mebibyte, some years of the timer's. Ours.
+/// Size at which the file is put aside as `NAME.1`, in bytes: a mebibyte, some months of the timer's. Ours.
 const LARGEST_BYTES: u64 = 1 << 20;
 
 /// The log.

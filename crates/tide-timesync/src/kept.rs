@@ -11,7 +11,7 @@ use tide_photo::clock_report::ClockReport;
 use crate::drift::Track;
 use crate::keeper::OurBound;
 
-/// How many runs the history holds: 2,000 are 500 days of the timer's four a day, in a mebibyte. Ours.
+/// How many runs the history holds: 2,000 are 500 days of the timer's four a day. Ours.
 const LONGEST_HISTORY: usize = 2_000;
 
 const KEPT_FILE: &str = "kept.json";

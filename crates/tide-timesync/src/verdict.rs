@@ -1,11 +1,14 @@
 //! May this GPS time be trusted? A pure function from fixes to a verdict with its reason. One fix is never enough.
 
-use std::fmt;
 use std::ops::RangeInclusive;
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::receiver::Fix;
+
+mod reason;
+
+pub use reason::Reason;
 
 /// What a receiver has to show before it is believed.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +35,7 @@ const LEAP_SECONDS: i8 = 18;
 const WITNESS_WITHIN: SignedDuration = SignedDuration::from_hours(24);
 
 /// How far a fix may lie from where the one before it and the clock that is never set put it, in microseconds: 300 ms. Ours:
-/// what receivers with a busy line were seen to vary by is half of that.
+/// the longest sentence takes 170 ms at 4800 bits per second, and may have to wait for another.
 const JUMP_US: u64 = 300_000;
 
 /// How fast the clock that is never set may run wrong within the minute that is judged here, in parts per million: 100. Ours: no
@@ -86,63 +89,6 @@ impl Trust {
     pub fn uncertainty_us_at(&self, monotonic_us: u64) -> u64 {
         self.uncertainty_us.saturating_add(short_drift_us(monotonic_us.saturating_sub(self.at_us)))
     }
-}
-
-/// Why fixes are not trusted.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Reason {
-    /// Nothing that could be read has come.
-    Silent,
-    /// The receiver sends, but has no fix.
-    Void,
-    /// So many fixes agree, and so many have to.
-    TooFew {
-        /// How many there are.
-        have: usize,
-        /// How many are needed.
-        need: usize,
-    },
-    /// Dead reckoning, a simulation, or a time entered by hand: it runs on without a signal.
-    Estimated,
-    /// Too few satellites.
-    TooFewSatellites(u8),
-    /// The receiver itself does not vouch for its time.
-    Inexact {
-        /// Its own bound in microseconds.
-        accuracy_us: u64,
-    },
-    /// The receiver does not know the leap seconds yet, which satellites tell every 12.5 minutes.
-    Unresolved,
-    /// The same time again and again.
-    Stale,
-    /// The time does not go on as the clock that is never set does.
-    Jump {
-        /// By how much, in microseconds.
-        by_us: i64,
-    },
-    /// Pulses mark another moment than the messages leave for the beginning of a second.
-    PulseElsewhere {
-        /// By how much, in microseconds.
-        by_us: u64,
-    },
-    /// Within a leap second, which a clock cannot show.
-    LeapSecond,
-    /// A time before this program was built, or too long after.
-    Implausible(Timestamp),
-    /// Implausible, but with some times 1,024 weeks more or less it would not be, and no other clock bears witness to that.
-    Rollover {
-        /// What the receiver says.
-        told: Timestamp,
-        /// What it may mean.
-        meant: Timestamp,
-    },
-    /// The bounds of the fixes do not overlap: messages came later than any may.
-    Scattered,
-    /// Two receivers contradict each other.
-    Disagree {
-        /// By how much, in microseconds.
-        by_us: u64,
-    },
 }
 
 /// Judges the fixes of one receiver, oldest first, each with the moment at which it was heard. `witnesses` are the times that other
@@ -366,44 +312,4 @@ fn sharpened(middle: &Trust, pulse: Pulse, own_us: u64) -> Verdict {
         at_us: pulse.monotonic_us,
         ..middle.clone()
     })
-}
-
-/// A sentence for the log, without its full stop.
-impl fmt::Display for Reason {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ms = |us: i64| us as f64 / 1_000.0;
-        match self {
-            Self::Silent => out.write_str("the receiver says nothing"),
-            Self::Void => out.write_str("the receiver has no fix"),
-            Self::TooFew { have, need } => write!(out, "{have} fixes agree, and {need} are needed"),
-            Self::Estimated => out.write_str("the receiver only estimates, without a signal"),
-            Self::TooFewSatellites(count) => write!(out, "the receiver uses {count} satellites only"),
-            Self::Inexact { accuracy_us } => {
-                write!(
-                    out,
-                    "the receiver takes its own time to be exact to {:.0} ms only",
-                    ms(accuracy_us.cast_signed())
-                )
-            }
-            Self::Unresolved => out.write_str("the receiver does not know the leap seconds yet"),
-            Self::Stale => out.write_str("the receiver repeats the same time"),
-            Self::Jump { by_us } => write!(out, "the receiver's time has jumped by {:.0} ms", ms(*by_us)),
-            Self::PulseElsewhere { by_us } => write!(
-                out,
-                "the pulse per second and the messages contradict each other by {:.0} ms: is max_latency_ms too small?",
-                ms(by_us.cast_signed())
-            ),
-            Self::LeapSecond => out.write_str("it is a leap second"),
-            Self::Implausible(time) => write!(out, "the receiver says {time:.0}, which cannot be"),
-            Self::Rollover { told, meant } => write!(
-                out,
-                "the receiver says {told:.0}, which is before this program was built or too long after; it may mean \
-                 {meant:.0} (1024 weeks between them), but no other clock says so"
-            ),
-            Self::Scattered => out.write_str("the receiver's messages come too irregularly"),
-            Self::Disagree { by_us } => {
-                write!(out, "two receivers contradict each other by {:.0} ms", ms(by_us.cast_signed()))
-            }
-        }
-    }
 }

@@ -27,7 +27,7 @@ const SILENT_FOR: Duration = Duration::from_secs(15);
 /// receiver's cycle, which is a second with most. Where gpsd says when the cycle began (`TOFF`), that counts instead.
 const CYCLE_US: u64 = 1_000_000;
 
-/// How exactly gpsd stamps a pulse, in microseconds. Its own thread waits for it, beside which the kernel's stamp is better.
+/// How exactly gpsd stamps a pulse, in microseconds. Ours, not measured: its own thread waits for it, beside which the kernel's stamp is better.
 const PULSE_WITHIN_US: u64 = 200;
 
 /// gpsd's socket.

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use super::boot_clock;
 use crate::verdict::Pulse;
 
-/// How late the kernel may stamp a pulse, in microseconds: 50. Ours: on a Pi an interrupt waits for 5 to 20.
+/// How late the kernel may stamp a pulse, in microseconds: 50. Ours, not measured on a Pi: for an
+/// interrupt that has to wait for another.
 const STAMPED_WITHIN_US: u64 = 50;
 
 /// A pulse older than this is not told any more, in microseconds: the clock may have been set since.

@@ -1,7 +1,7 @@
 //! Finds NMEA sentences and UBX packets in a receiver's bytes, whatever lies between them: other protocols, noise, halves of
 //! either after a cable was pulled. Only what has a right checksum comes out.
 
-use memchr::{memchr, memchr2, memmem};
+use memchr::{memchr, memchr_iter, memchr2};
 
 /// One message with a right checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +120,7 @@ fn beginning_of_packet(bytes: &[u8]) -> Beginning {
 
 /// Where the first good sentence begins.
 fn sentence_within(bytes: &[u8]) -> Option<usize> {
-    memmem::find_iter(bytes, b"$").find(|start| {
+    memchr_iter(b'$', bytes).find(|start| {
         let rest = &bytes[*start..];
         let end = memchr2(b'\r', b'\n', rest).filter(|end| *end <= MAX_SENTENCE_BYTES);
         end.is_some_and(|end| sentence(&rest[..end]).is_some())

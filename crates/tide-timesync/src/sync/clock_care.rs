@@ -70,15 +70,9 @@ impl ThisRun<'_, '_> {
         uncertainty_us: u64,
         reading: Reading,
     ) -> ClockReport {
-        let kernel = match self.tools.clock.kernel_state() {
-            Ok(kernel) => kernel,
-            Err(error) => {
-                self.fail(3, chain(&error));
-                return self.report(ClockSource::Unsynchronised, 0);
-            }
+        let Some((kernel, who)) = self.ask_who_keeps(reading) else {
+            return self.report(ClockSource::Unsynchronised, 0);
         };
-        let who = self.who_keeps(kernel, reading);
-        self.say(who.to_string());
         let drift_bound_ppm = self.measure_drift(who.keeper(), kernel, reading, offset_us, uncertainty_us);
         let facts = self.facts(who.keeper(), reading, drift_bound_ppm);
         let facts = Facts { is_believed: self.is_believed(trust), ..facts };
@@ -216,11 +210,21 @@ impl ThisRun<'_, '_> {
         ClockReport { kept_by, floor_ms, ..self.report(source, bound_us) }
     }
 
-    pub(super) fn who_keeps(&self, kernel: KernelState, reading: Reading) -> keeper::Verdict {
+    /// The kernel's account of its clock, and who keeps that; none if the kernel does not answer.
+    pub(super) fn ask_who_keeps(&mut self, reading: Reading) -> Option<(KernelState, keeper::Verdict)> {
+        let kernel = match self.tools.clock.kernel_state() {
+            Ok(kernel) => kernel,
+            Err(error) => {
+                self.fail(3, chain(&error));
+                return None;
+            }
+        };
         let daemons = (self.tools.daemons)();
         let ours = self.kept.our_bound();
         let evidence = Evidence { kernel, daemons: &daemons, ours, uptime_us: reading.monotonic_us };
-        keeper::who_keeps(&evidence, self.settings.clock.limits.keeper_grace_s)
+        let who = keeper::who_keeps(&evidence, self.settings.clock.limits.keeper_grace_s);
+        self.say(who.to_string());
+        Some((kernel, who))
     }
 
     pub(super) fn facts(&self, keeper: Option<Keeper>, reading: Reading, drift_bound_ppm: u32) -> Facts {

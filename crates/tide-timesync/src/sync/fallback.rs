@@ -37,15 +37,9 @@ impl ThisRun<'_, '_> {
     pub(super) fn without_gps(&mut self, rtc: Option<&RtcInHand>, apart_us: u64) -> ClockReport {
         let rtc_is_none = rtc.is_none();
         let reading = self.tools.clock.reading();
-        let kernel = match self.tools.clock.kernel_state() {
-            Ok(kernel) => kernel,
-            Err(error) => {
-                self.fail(3, chain(&error));
-                return self.report(ClockSource::Unsynchronised, 0);
-            }
+        let Some((_, who)) = self.ask_who_keeps(reading) else {
+            return self.report(ClockSource::Unsynchronised, 0);
         };
-        let who = self.who_keeps(kernel, reading);
-        self.say(who.to_string());
         if let Some(keeper) = who.keeper()
             && let Hold::Disciplines { bound_us } = keeper.hold
         {
