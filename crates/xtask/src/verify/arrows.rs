@@ -13,10 +13,22 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tide-photo", &[]),
     ("tide-durable", &[]),
     ("tide-settings", &[]),
+    ("tide-provision", &["tide-photo", "tide-durable", "tide-settings"]),
     ("tide-recorder", &["tide-photo", "tide-durable", "tide-settings"]),
     ("tide-server", &["tide-photo", "tide-durable", "tide-settings"]),
     ("tide-timesync", &["tide-photo", "tide-durable", "tide-settings"]),
-    ("tide-journey", &["tide-photo", "tide-durable", "tide-settings", "tide-recorder", "tide-server", "tide-timesync"]),
+    (
+        "tide-journey",
+        &[
+            "tide-photo",
+            "tide-durable",
+            "tide-settings",
+            "tide-provision",
+            "tide-recorder",
+            "tide-server",
+            "tide-timesync",
+        ],
+    ),
     ("xtask", &[]),
 ];
 

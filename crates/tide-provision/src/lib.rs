@@ -1,0 +1,5 @@
+//! What makes a card that was flashed and given one file into a station: at every boot its data partition is made, checked or
+//! set aside, and `tide.toml` on the boot partition is read, judged and put into effect.
+
+pub mod commands;
+pub mod disk;
