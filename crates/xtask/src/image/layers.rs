@@ -1,0 +1,202 @@
+//! The layers of an image, as rpi-image-gen writes them: YAML behind a comment block that declares variables.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use serde_saphyr as yaml;
+
+use super::root::Root;
+
+/// The layers of one configuration, in their order.
+#[derive(Debug)]
+pub(crate) struct Layers {
+    device: Layer,
+    others: Vec<Layer>,
+    /// What hooks and scripts find in the environment: `IGconf_PREFIX_NAME`.
+    variables: BTreeMap<String, String>,
+}
+
+/// One layer.
+#[derive(Debug, Default)]
+struct Layer {
+    file: PathBuf,
+    text: String,
+    packages: Vec<String>,
+    hooks: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Content {
+    #[serde(default)]
+    mmdebstrap: Recipe,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+struct Recipe {
+    packages: Vec<String>,
+    customize_hooks: Vec<String>,
+}
+
+/// A configuration: sections of settings, three of which name layers.
+type Sections = BTreeMap<String, BTreeMap<String, Scalar>>;
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum Scalar {
+    Bool(bool),
+    Number(i64),
+    Text(String),
+}
+
+impl Scalar {
+    fn text(&self) -> String {
+        match self {
+            Self::Bool(true) => "y".to_owned(),
+            Self::Bool(false) => "n".to_owned(),
+            Self::Number(number) => number.to_string(),
+            Self::Text(text) => text.clone(),
+        }
+    }
+}
+
+impl Layers {
+    /// Reads `image/config/NAME.yaml` and the layers that it names.
+    ///
+    /// # Errors
+    /// If a file is missing or is not of that form.
+    pub(crate) fn read(image: &Path, name: &str) -> Result<Self> {
+        let sections = sections(&image.join("config").join(format!("{name}.yaml")))?;
+        let named = |section: &str, key: &str| {
+            let layer = sections.get(section).and_then(|section| section.get(key));
+            layer.map(Scalar::text).with_context(|| format!("`{name}.yaml` names no layer in `{section}: {key}:`"))
+        };
+        let device = Layer::read(&find(&image.join("device"), &named("device", "layer")?)?)?;
+        let layout = Layer::read(&find(&image.join("image"), &named("image", "layer")?)?)?;
+        let chosen = sections.get("layer").cloned().unwrap_or_default();
+        let mut others = vec![layout];
+        for layer in chosen.values() {
+            others.push(Layer::read(&image.join("layer").join(format!("{}.yaml", layer.text())))?);
+        }
+        let mut variables = BTreeMap::new();
+        for layer in [&device].into_iter().chain(&others) {
+            variables.extend(layer.defaults());
+        }
+        for (section, settings) in &sections {
+            let of_section = settings.iter().filter(|_| section != "layer");
+            variables.extend(of_section.map(|(key, value)| (format!("IGconf_{section}_{key}"), value.text())));
+        }
+        Ok(Self { device, others, variables })
+    }
+
+    /// Sets one variable for all hooks.
+    pub(crate) fn set(&mut self, name: &str, value: String) {
+        self.variables.insert(name.to_owned(), value);
+    }
+
+    /// The variables, in a command's environment.
+    pub(crate) fn export(&self, command: &mut Command) {
+        command.envs(&self.variables);
+    }
+
+    /// Every package, once.
+    pub(crate) fn packages(&self) -> Vec<&str> {
+        let all = [&self.device].into_iter().chain(&self.others).flat_map(|layer| &layer.packages);
+        let mut all: Vec<&str> = all.map(String::as_str).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// What the device's layer does, which belongs to the base system: it is about the kernel, and slow.
+    pub(crate) fn device_hooks(&self) -> &[String] {
+        &self.device.hooks
+    }
+
+    /// The device's layer as text: the base system depends on it.
+    pub(crate) fn device_text(&self) -> &str {
+        &self.device.text
+    }
+
+    /// Lays the files of every other layer over the root folder, and runs its hooks, one layer after the other.
+    ///
+    /// # Errors
+    /// If a hook fails.
+    pub(crate) fn lay(&self, root: &Root) -> Result<()> {
+        for layer in &self.others {
+            let overlay = layer.file.with_extension("rootfs-overlay");
+            if overlay.exists() {
+                root.lay_over(&overlay)?;
+            }
+            for hook in &layer.hooks {
+                root.run_hook(hook, self)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Layer {
+    fn read(file: &Path) -> Result<Self> {
+        let text =
+            fs::read_to_string(file).with_context(|| format!("failed to read the layer `{}`", file.display()))?;
+        let content: Option<Content> = yaml::from_str(&text)
+            .with_context(|| format!("the layer `{}` is not of the right form", file.display()))?;
+        let Recipe { packages, customize_hooks } = content.unwrap_or_default().mmdebstrap;
+        Ok(Self { file: file.to_owned(), text, packages, hooks: customize_hooks })
+    }
+
+    /// The variables that the comment block declares, with their defaults.
+    fn defaults(&self) -> BTreeMap<String, String> {
+        let fields = || self.text.lines().filter_map(|line| line.strip_prefix("# X-Env-")?.split_once(':'));
+        let prefix = fields().find_map(|(name, value)| (name == "VarPrefix").then(|| value.trim())).unwrap_or_default();
+        let own_folder = self.file.parent().map(|folder| folder.display().to_string()).unwrap_or_default();
+        let variables = fields().filter_map(|(name, value)| {
+            // What follows a hyphen is a statement about the variable: `-Desc`, `-Valid`.
+            let name = name.strip_prefix("Var-").filter(|name| !name.contains('-'))?;
+            Some((format!("IGconf_{prefix}_{name}"), value.trim().replace("${DIRECTORY}", &own_folder)))
+        });
+        variables.collect()
+    }
+}
+
+/// The sections of a configuration, with those that it includes below its own.
+fn sections(file: &Path) -> Result<Sections> {
+    #[derive(Deserialize)]
+    struct Including {
+        #[serde(default)]
+        include: BTreeMap<String, String>,
+    }
+    let text = fs::read_to_string(file).with_context(|| format!("failed to read `{}`", file.display()))?;
+    let wrong = || format!("`{}` is not of the right form", file.display());
+    let Including { include } = yaml::from_str(&text).with_context(wrong)?;
+    let own: Sections = yaml::from_str(&text).with_context(wrong)?;
+    let mut all = Sections::new();
+    for name in include.values() {
+        let folder = file.parent().with_context(wrong)?;
+        all.extend(sections(&folder.join(name))?);
+    }
+    for (section, settings) in own.into_iter().filter(|(section, _)| section != "include") {
+        all.entry(section).or_default().extend(settings);
+    }
+    Ok(all)
+}
+
+/// The file below a folder that declares a layer of this name.
+fn find(folder: &Path, name: &str) -> Result<PathBuf> {
+    let declares = format!("X-Env-Layer-Name: {name}\n");
+    for entry in fs::read_dir(folder).with_context(|| format!("failed to list `{}`", folder.display()))? {
+        let below = entry?.path();
+        for file in fs::read_dir(&below).into_iter().flatten().flatten().map(|entry| entry.path()) {
+            let is_yaml = file.extension().is_some_and(|extension| extension == "yaml");
+            if is_yaml && fs::read_to_string(&file)?.contains(&declares) {
+                return Ok(file);
+            }
+        }
+    }
+    bail!("no layer below `{}` is named `{name}`", folder.display())
+}
