@@ -1,5 +1,6 @@
 //! The developer's verbs, one file or folder each. `cargo xtask --help` lists them.
 
+mod boot;
 mod config;
 mod cross;
 mod debian;
@@ -30,6 +31,7 @@ enum Verb {
     Scan(scan::Arguments),
     Cross(cross::Arguments),
     Image(image::Arguments),
+    Boot(boot::Arguments),
     Demo(demo::Arguments),
     Verify(verify::Arguments),
 }
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Verb::Scan(arguments) => scan::run(&arguments),
         Verb::Cross(arguments) => cross::run_verb(&arguments),
         Verb::Image(arguments) => image::run_verb(&arguments),
+        Verb::Boot(arguments) => boot::run(&arguments),
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Verify(arguments) => verify::run(&arguments),
     };

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use indexmap::IndexMap;
 use serde::Deserialize;
 use serde_saphyr as yaml;
 
@@ -19,6 +20,9 @@ pub(crate) struct Layers {
     /// What hooks and scripts find in the environment: `IGconf_PREFIX_NAME`.
     variables: BTreeMap<String, String>,
 }
+
+/// What a layer of rpi-image-gen's declares, of which the layout makes use: a card's.
+const SECTOR: (&str, &str) = ("IGconf_device_sector_size", "512");
 
 /// One layer.
 #[derive(Debug, Default)]
@@ -42,8 +46,8 @@ struct Recipe {
     customize_hooks: Vec<String>,
 }
 
-/// A configuration: sections of settings, three of which name layers.
-type Sections = BTreeMap<String, BTreeMap<String, Scalar>>;
+/// A configuration: sections of settings, three of which name layers. Layers are laid in the order in which they stand there.
+type Sections = IndexMap<String, IndexMap<String, Scalar>>;
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
@@ -79,10 +83,12 @@ impl Layers {
         let layout = Layer::read(&find(&image.join("image"), &named("image", "layer")?)?)?;
         let chosen = sections.get("layer").cloned().unwrap_or_default();
         let mut others = vec![layout];
-        for layer in chosen.values() {
-            others.push(Layer::read(&image.join("layer").join(format!("{}.yaml", layer.text())))?);
+        // Those that are not ours are rpi-image-gen's, and stand for what Debian's packages bring by themselves.
+        let files = chosen.values().map(|layer| image.join("layer").join(format!("{}.yaml", layer.text())));
+        for file in files.filter(|file| file.exists()) {
+            others.push(Layer::read(&file)?);
         }
-        let mut variables = BTreeMap::new();
+        let mut variables = BTreeMap::from([SECTOR].map(|(name, value)| (name.to_owned(), value.to_owned())));
         for layer in [&device].into_iter().chain(&others) {
             variables.extend(layer.defaults());
         }

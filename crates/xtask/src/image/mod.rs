@@ -169,6 +169,9 @@ fn make_card(root: &Root, layers: &Layers, image: &Path, out: &Path, name: &str)
         .arg(work.join("tmp"));
     root.run(&mut genimage)?;
     root.run(Command::new("rm").arg("-rf").arg(&work))?;
+    for part in ["boot.vfat", "root.ext4", "boot.vfat.sparse", "root.ext4.sparse", &format!("{name}.img.sparse")] {
+        root.run(Command::new("rm").arg("-f").arg(out.join(part)))?;
+    }
     ensure!(out.join(format!("{name}.img")).exists(), "genimage has made no {name}.img");
     Ok(())
 }
