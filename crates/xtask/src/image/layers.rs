@@ -206,3 +206,67 @@ fn find(folder: &Path, name: &str) -> Result<PathBuf> {
     }
     bail!("no layer below `{}` is named `{name}`", folder.display())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LAYER: &str = "\
+# METABEGIN
+# X-Env-Layer-Name: tide-base
+# X-Env-VarPrefix: tide
+#
+# X-Env-Var-flash_gpio: 5
+# X-Env-Var-flash_gpio-Desc: GPIO of the flash.
+# X-Env-Var-folder: ${DIRECTORY}
+# METAEND
+---
+mmdebstrap:
+  packages:
+    - chrony
+    - gpsd
+  customize-hooks:
+    - |-
+      # A hook of two lines.
+      touch \"$1/a\"
+    - touch \"$1/b\"
+";
+
+    /// An `image` folder of one device, one layout and one layer.
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in [
+            ("layer/tide-base.yaml", LAYER),
+            ("device/d/device.yaml", "# X-Env-Layer-Name: board\n---\nmmdebstrap:\n  packages: [linux, chrony]\n"),
+            ("image/i/image.yaml", "# X-Env-Layer-Name: card\n# X-Env-VarPrefix: image\n# X-Env-Var-size: 1M\n---\n"),
+            ("config/common.yaml", "image:\n  layer: card\n  size: 2M\nlayer:\n  z: foreign\n  a: tide-base\n"),
+            ("config/ci.yaml", "include:\n  file: common.yaml\ndevice:\n  layer: board\nsbom:\n  enable: n\n"),
+        ] {
+            let file = folder.path().join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn a_configuration_brings_packages_variables_and_hooks_together() {
+        let folder = folder();
+        let layers = Layers::read(folder.path(), "ci").unwrap();
+        assert_eq!(layers.packages(), ["chrony", "gpsd", "linux"]);
+        let variable = |name: &str| layers.variables[name].as_str();
+        assert_eq!((variable("IGconf_tide_flash_gpio"), variable("IGconf_image_size")), ("5", "2M"));
+        assert_eq!(variable("IGconf_tide_folder"), folder.path().join("layer").to_str().unwrap());
+        assert!(!layers.variables.contains_key("IGconf_tide_flash_gpio-Desc"));
+        let hooks: Vec<_> = layers.others.iter().flat_map(|layer| &layer.hooks).collect();
+        assert!(hooks[0].ends_with("touch \"$1/a\"") && hooks.len() == 2, "{hooks:?}");
+    }
+
+    #[test]
+    fn a_layer_that_nobody_declares_is_named() {
+        let folder = folder();
+        fs::write(folder.path().join("config/ci.yaml"), "device:\n  layer: boat\nimage:\n  layer: card\n").unwrap();
+        let error = Layers::read(folder.path(), "ci").unwrap_err().to_string();
+        assert!(error.contains("`boat`"), "{error}");
+    }
+}
