@@ -1,6 +1,7 @@
 //! Where a real server and a real station meet: the programs are started as users start them, and spoken to from outside.
 //! `TestServer`, `TestStation` and `Rehearsal` are the only ways in; the journeys themselves are in `tests/`.
 
+pub mod appliance;
 pub mod authority;
 pub mod browser;
 pub mod faults;

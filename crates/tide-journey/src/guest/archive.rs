@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 /// An archive in the "newc" format.
 #[derive(Default)]
-pub(super) struct Archive {
+pub(crate) struct Archive {
     bytes: Vec<u8>,
     folders: BTreeSet<String>,
     entries: u32,
@@ -17,7 +17,7 @@ const FILE: u32 = 0o100_755;
 
 impl Archive {
     /// Adds a file, and the folders that it is in. Of two with one name the later stays.
-    pub(super) fn add(&mut self, path: &str, content: &[u8]) {
+    pub(crate) fn add(&mut self, path: &str, content: &[u8]) {
         let path = path.trim_start_matches('/');
         for (end, _) in path.match_indices('/') {
             let folder = path[..end].to_owned();
@@ -29,7 +29,7 @@ impl Archive {
     }
 
     /// The whole.
-    pub(super) fn into_bytes(mut self) -> Vec<u8> {
+    pub(crate) fn into_bytes(mut self) -> Vec<u8> {
         self.entry("TRAILER!!!", 0, &[]);
         self.bytes
     }

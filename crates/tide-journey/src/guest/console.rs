@@ -35,7 +35,7 @@ pub struct Shown {
 }
 
 /// Reads a console to its end; `play` switches the receiver on.
-pub(super) fn watch(
+pub(crate) fn watch(
     output: impl Read + Send + 'static,
     limit: Duration,
     play: impl Fn() -> anyhow::Result<Playing>,

@@ -5,8 +5,8 @@
 //! serial port, `/dev/ttyS1`, at which a GPS receiver may speak. What it does is a script for busybox; `init.sh` has the words
 //! beyond busybox's that it may use.
 
-mod archive;
-mod console;
+pub(crate) mod archive;
+pub(crate) mod console;
 mod receiver;
 
 use std::fs::{self, File};

@@ -17,7 +17,7 @@ pub struct Receiver {
 }
 
 /// A receiver that is on.
-pub(super) struct Playing {
+pub(crate) struct Playing {
     begins: Timestamp,
     on_since: Instant,
 }
@@ -34,7 +34,7 @@ impl Receiver {
     }
 
     /// Speaks into a socket for as long as that is open.
-    pub(super) fn play_into(&self, port: &Path) -> anyhow::Result<Playing> {
+    pub(crate) fn play_into(&self, port: &Path) -> anyhow::Result<Playing> {
         let mut port = UnixStream::connect(port).context("failed to connect to the guest's serial port")?;
         let (begins, on_since, sentences) = (self.begins, Instant::now(), Arc::clone(&self.sentences));
         thread::spawn(move || {
@@ -54,7 +54,7 @@ impl Receiver {
 
 impl Playing {
     /// What its clock showed; `None` before it was on.
-    pub(super) fn time_at(&self, at: Instant) -> Option<Timestamp> {
+    pub(crate) fn time_at(&self, at: Instant) -> Option<Timestamp> {
         self.begins.checked_add(at.checked_duration_since(self.on_since)?).ok()
     }
 }
