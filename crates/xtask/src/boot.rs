@@ -47,7 +47,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 /// As [`run`].
 pub(crate) fn run_in(config: &Config, workspace: &Workspace, options: &[String]) -> Result<()> {
     ensure_qemu()?;
-    let programs = cross::build(config, workspace, None)?;
+    let programs = cross::build(config, workspace, None, cross::STATION)?;
     let folder = workspace.target.join("image-debian");
     std::fs::create_dir_all(&folder)?;
     image::build_debian(config, workspace, &programs, &folder)?;

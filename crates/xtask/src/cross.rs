@@ -32,8 +32,11 @@ pub(crate) enum With {
 /// The Pi's architecture, as Rust names it.
 pub(crate) const TARGET: &str = "aarch64-unknown-linux-gnu";
 
-/// What a card and a server of that architecture need.
-const PROGRAMS: &[&str] = &["tide-provision", "tide-recorder", "tide-server", "tide-timesync"];
+/// The programs of a station.
+pub(crate) const STATION: &[&str] = &["tide-provision", "tide-recorder", "tide-timesync"];
+
+/// A Pi may be the server, too.
+const ALL: &[&str] = &["tide-provision", "tide-recorder", "tide-server", "tide-timesync"];
 
 /// The last release, of 2023; its images are those that Cross.toml pins.
 const CROSS: Tool = Tool { name: "cross", version: "0.2.5" };
@@ -56,8 +59,8 @@ const DEBIANS: Wanted = Wanted {
 /// # Errors
 /// If something is missing or does not compile.
 pub(crate) fn run_verb(arguments: &Arguments) -> Result<()> {
-    let folder = build(&Config::from_environment(), &Workspace::load()?, arguments.with)?;
-    for program in PROGRAMS {
+    let folder = build(&Config::from_environment(), &Workspace::load()?, arguments.with, ALL)?;
+    for program in ALL {
         let file = folder.join(program);
         let kib = file.metadata().with_context(|| format!("failed to read `{}`", file.display()))?.len() / 1_024;
         println!("{kib:>8} KiB  {}", file.display());
@@ -69,7 +72,7 @@ pub(crate) fn run_verb(arguments: &Arguments) -> Result<()> {
 ///
 /// # Errors
 /// As [`run_verb`].
-pub(crate) fn build(config: &Config, workspace: &Workspace, with: Option<With>) -> Result<PathBuf> {
+pub(crate) fn build(config: &Config, workspace: &Workspace, with: Option<With>, programs: &[&str]) -> Result<PathBuf> {
     let with = with.unwrap_or_else(chosen);
     // Beside what this machine's own compiler makes: the two are of different versions and would throw each other's work away.
     let cache = std::path::absolute(config.cache.as_deref().unwrap_or(&workspace.target))?;
@@ -78,8 +81,8 @@ pub(crate) fn build(config: &Config, workspace: &Workspace, with: Option<With>) 
         With::Debian => "cross",
     });
     match with {
-        With::Cross => run(&mut cross(config, workspace, &target)?)?,
-        With::Debian => run(&mut debians(workspace, &target)?)?,
+        With::Cross => run(with_programs(&mut cross(config, workspace, &target)?, workspace, programs))?,
+        With::Debian => run(with_programs(&mut debians(&target)?, workspace, programs))?,
     }
     Ok(target.join(TARGET).join("release"))
 }
@@ -100,10 +103,10 @@ fn cross(config: &Config, workspace: &Workspace, target: &Path) -> Result<Comman
     let mut command = Command::new(CROSS.ensure(config, workspace)?);
     without_foreign_variables(&mut command);
     command.args(["build", "--target-dir"]).arg(target);
-    Ok(with_programs(command, workspace))
+    Ok(command)
 }
 
-fn debians(workspace: &Workspace, target: &Path) -> Result<Command> {
+fn debians(target: &Path) -> Result<Command> {
     DEBIANS.ensure()?;
     let version = output(Command::new("/usr/bin/rustc").arg("--version"))?;
     ensure!(version.contains("rustc "), "/usr/bin/rustc is not Debian's: it says `{}`", version.trim());
@@ -117,11 +120,10 @@ fn debians(workspace: &Workspace, target: &Path) -> Result<Command> {
     command.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc");
     command.env("CC_aarch64_unknown_linux_gnu", "aarch64-linux-gnu-gcc");
     command.env("AR_aarch64_unknown_linux_gnu", "aarch64-linux-gnu-ar");
-    Ok(with_programs(command, workspace))
+    Ok(command)
 }
 
-fn with_programs(mut command: Command, workspace: &Workspace) -> Command {
+fn with_programs<'a>(command: &'a mut Command, workspace: &Workspace, programs: &[&str]) -> &'a mut Command {
     command.current_dir(&workspace.root).args(["--locked", "--release", "--target", TARGET]);
-    command.args(PROGRAMS.iter().flat_map(|program| ["--package", program]));
-    command
+    command.args(programs.iter().flat_map(|program| ["--package", program]))
 }

@@ -167,7 +167,9 @@ impl<'a> Pi<'a> {
                 self.archive.add(&format!("{folder}/{file}"), &self.files.read(&format!("{folder}/{file}"))?);
             }
         }
-        for list in ["modules.dep", "modules.dep.bin", "modules.alias.bin", "modules.symbols.bin", "modules.builtin.bin"] {
+        for list in
+            ["modules.dep", "modules.dep.bin", "modules.alias.bin", "modules.symbols.bin", "modules.builtin.bin"]
+        {
             self.archive.add(&format!("{folder}/{list}"), &self.files.read(&format!("{folder}/{list}"))?);
         }
         Ok(())
@@ -191,7 +193,8 @@ impl<'a> Pi<'a> {
         qemu.args(["-serial", &format!("unix:{},server=on,wait=off", port.display())]);
         qemu.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&errors)?);
         let mut qemu = Running::start(&mut qemu)?;
-        let seen = console::watch(qemu.take_stdout().context("QEMU has no output")?, LIMIT, || receiver.play_into(&port));
+        let seen =
+            console::watch(qemu.take_stdout().context("QEMU has no output")?, LIMIT, || receiver.play_into(&port));
         let console =
             seen.with_context(|| format!("QEMU says: {:?}", fs::read_to_string(errors).unwrap_or_default()))?;
         ensure!(!console.text().contains("Kernel panic"), "the Pi's kernel panicked: {}", console.text());

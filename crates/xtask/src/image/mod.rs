@@ -93,7 +93,7 @@ const TOOLS: Wanted = Wanted {
 /// If something is missing, does not compile, or a layer is wrong.
 pub(crate) fn run_verb(arguments: &Arguments) -> Result<()> {
     let (config, workspace) = (Config::from_environment(), Workspace::load()?);
-    let programs = cross::build(&config, &workspace, arguments.with)?;
+    let programs = cross::build(&config, &workspace, arguments.with, cross::STATION)?;
     let out =
         arguments.out.clone().unwrap_or_else(|| workspace.target.join(format!("image-{}", arguments.flavour.name())));
     let out = std::path::absolute(out)?;
