@@ -2,6 +2,8 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::config::{Folders, MachineIdPlaces};
+
 /// The command line.
 #[derive(Debug, Parser)]
 #[command(name = "tide-provision", version, about = "Makes a flashed card a station")]
@@ -16,4 +18,8 @@ pub struct CommandLine {
 pub enum Command {
     /// Make the data partition if there is none, check it, and set it aside if it is beyond repair
     Disk,
+    /// Put the settings on the card into effect, and say on the card how that went; ends with 1 if the station may not shoot
+    Apply(Folders),
+    /// Make the machine's id, once
+    MachineId(MachineIdPlaces),
 }
