@@ -1,4 +1,4 @@
-//! `tide-provision apply`, the program itself, on real folders and a real FAT file system. What needs root, mkfs.vfat or ssh-keygen
+//! `tide-provision apply`, the program itself, on real folders and a real FAT file system. What needs root, FAT or ssh-keygen
 //! is reported as ignored where that is absent, and fails instead with `TIDE_TEST_ALL` set.
 
 use std::fs;
@@ -14,26 +14,26 @@ const PASSWORD: &str = "p4ssw0rd of the harbour";
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ maria@office";
 
 fn main() {
-    let mounts = may_mount();
+    let (fat, ext2) = (may_mount(FAT), may_mount(EXT2));
     let keygen = answers("ssh-keygen", &["-?"]);
     let tests = vec![
         trial("settings_are_kept_with_the_right_modes", keygen, settings_are_kept_with_the_right_modes),
         trial("a_program_that_hangs_is_ended", true, a_program_that_hangs_is_ended),
-        trial("no_secret_is_left_on_the_card", mounts, no_secret_is_left_on_the_card),
-        trial(
-            "a_secret_stays_where_it_was_if_the_file_is_wrong",
-            mounts,
-            a_secret_stays_where_it_was_if_the_file_is_wrong,
-        ),
+        trial("no_secret_is_left_on_a_fat_card", fat, || no_secret_is_left_on(FAT)),
+        trial("no_secret_is_left_on_an_ext2_card", ext2, || no_secret_is_left_on(EXT2)),
+        trial("a_secret_stays_on_a_fat_card_if_the_file_is_wrong", fat, || a_secret_stays_if_the_file_is_wrong(FAT)),
+        trial("a_secret_stays_on_an_ext2_card_if_the_file_is_wrong", ext2, || {
+            a_secret_stays_if_the_file_is_wrong(EXT2)
+        }),
     ];
     libtest_mimic::run(&Arguments::from_args(), tests).exit();
 }
 
-fn trial(name: &str, is_possible: bool, test: fn() -> anyhow::Result<()>) -> Trial {
+fn trial(name: &str, is_possible: bool, test: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> Trial {
     let everything = std::env::var_os("TIDE_TEST_ALL").is_some();
     let run = move || {
         if !is_possible {
-            return Err(Failed::from("TIDE_TEST_ALL is set, but root, mkfs.vfat or ssh-keygen is not here"));
+            return Err(Failed::from("TIDE_TEST_ALL is set, but root, the file system or ssh-keygen is not here"));
         }
         test().map_err(|error| Failed::from(format!("{error:?}")))
     };
@@ -126,8 +126,8 @@ fn a_program_that_hangs_is_ended() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn no_secret_is_left_on_the_card() -> anyhow::Result<()> {
-    let (station, image) = on_fat(&settings())?;
+fn no_secret_is_left_on(file_system: FileSystem) -> anyhow::Result<()> {
+    let (station, image) = on_card(file_system, &settings())?;
     ensure!(count(&image, TOKEN)? == 1 && count(&image, PASSWORD)? == 1, "the card does not hold them to begin with");
     let mount = Mount::new(&image, &station.at("boot"), "ro")?;
     let output = station.apply()?;
@@ -140,11 +140,12 @@ fn no_secret_is_left_on_the_card() -> anyhow::Result<()> {
     for secret in [TOKEN, PASSWORD] {
         ensure!(count(&image, secret)? == 0, "{secret} is still on the card");
     }
-    run(Command::new("fsck.vfat").arg("-n").arg(&image))
+    let [check, options @ ..] = file_system.check;
+    run(Command::new(check).args(options).arg(&image))
 }
 
-fn a_secret_stays_where_it_was_if_the_file_is_wrong() -> anyhow::Result<()> {
-    let (station, image) = on_fat(&settings().replace("Europe/Athens", "Atlantis"))?;
+fn a_secret_stays_if_the_file_is_wrong(file_system: FileSystem) -> anyhow::Result<()> {
+    let (station, image) = on_card(file_system, &settings().replace("Europe/Athens", "Atlantis"))?;
     let mount = Mount::new(&image, &station.at("boot"), "ro")?;
     ensure!(!station.apply()?.status.success());
     let status = station.status()?;
@@ -155,20 +156,34 @@ fn a_secret_stays_where_it_was_if_the_file_is_wrong() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A FAT card with these settings, as a person's computer writes it.
-fn on_fat(settings: &str) -> anyhow::Result<(Station, PathBuf)> {
+/// What the card is made and checked with.
+#[derive(Clone, Copy)]
+struct FileSystem {
+    make: [&'static str; 4],
+    check: [&'static str; 3],
+}
+
+/// A station's.
+const FAT: FileSystem = FileSystem { make: ["mkfs.vfat", "-F32", "-n", "TIDE"], check: ["fsck.vfat", "-n", "-v"] };
+
+/// For kernels without FAT: it has no journal either, and writes in place.
+const EXT2: FileSystem = FileSystem { make: ["mkfs.ext2", "-q", "-L", "TIDE"], check: ["fsck.ext2", "-n", "-f"] };
+
+/// A card with these settings, as a person's computer writes it.
+fn on_card(file_system: FileSystem, settings: &str) -> anyhow::Result<(Station, PathBuf)> {
     let station = Station::new()?;
     let image = station.at("image");
-    make_fat(&image)?;
+    make(file_system, &image)?;
     let mount = Mount::new(&image, &station.at("boot"), "rw")?;
     fs::write(station.at("boot/tide.toml"), settings)?;
     drop(mount);
     Ok((station, image))
 }
 
-fn make_fat(image: &Path) -> anyhow::Result<()> {
+fn make(file_system: FileSystem, image: &Path) -> anyhow::Result<()> {
     fs::File::create(image)?.set_len(64 * 1_024 * 1_024)?;
-    run(Command::new("mkfs.vfat").args(["-F", "32", "-n", "TIDE"]).arg(image))
+    let [make, options @ ..] = file_system.make;
+    run(Command::new(make).args(options).arg(image))
 }
 
 struct Mount(PathBuf);
@@ -210,13 +225,13 @@ fn no_parts(folder: &Path) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-fn may_mount() -> bool {
+fn may_mount(file_system: FileSystem) -> bool {
     let tried = || -> anyhow::Result<()> {
         ensure!(rustix::process::geteuid().is_root());
         let folder = tempfile::tempdir()?;
         let (image, at) = (folder.path().join("image"), folder.path().join("at"));
         fs::create_dir(&at)?;
-        make_fat(&image)?;
+        make(file_system, &image)?;
         Mount::new(&image, &at, "rw").map(drop)
     };
     tried().is_ok()
