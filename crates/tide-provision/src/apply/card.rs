@@ -5,7 +5,7 @@ use std::io;
 use tide_durable::{Durable, IfExists, PART_SUFFIX};
 
 use super::log;
-use crate::machine::Machine;
+use crate::machine::{Machine, OldBytes};
 
 /// The name that the settings have on the card.
 pub(super) const TOML: &str = "tide.toml";
@@ -117,7 +117,7 @@ fn replace(card: &Durable, machine: &dyn Machine, change: &Change<'_>) -> io::Re
     // Before the rename: afterwards nothing leads to the old bytes any more, and they would lie in the card's free room.
     let old = if change.was_secret { Some(machine.old_bytes(&path)?) } else { None };
     card.publish(&path, change.text.as_bytes(), IfExists::Replace)?;
-    old.map_or(Ok(()), |old| old.overwrite())
+    old.map_or(Ok(()), OldBytes::overwrite)
 }
 
 /// The card takes no more writes once this is dropped.
