@@ -30,6 +30,15 @@ pub trait Disk: Send + Sync {
     /// [`io::ErrorKind::AlreadyExists`] if it does.
     fn create(&self, path: &Path) -> io::Result<Box<dyn DraftFile>>;
 
+    /// The same, for a secret: from its beginning on nobody but its owner may read it. A disk that knows no owners has one kind
+    /// of file.
+    ///
+    /// # Errors
+    /// As [`Disk::create`].
+    fn create_private(&self, path: &Path) -> io::Result<Box<dyn DraftFile>> {
+        self.create(path)
+    }
+
     /// Opens a file that is there, to write on behind its end; and its length in bytes.
     ///
     /// # Errors

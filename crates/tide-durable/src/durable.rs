@@ -78,12 +78,26 @@ impl Durable {
         draft.publish(path, if_exists)
     }
 
+    /// The same for a secret, which nobody but the file's owner may read at any moment.
+    ///
+    /// # Errors
+    /// As [`Durable::publish`].
+    pub fn publish_private(&self, path: &Path, bytes: &[u8], if_exists: IfExists) -> io::Result<()> {
+        let mut draft = self.draft_of(parent_of(path)?, Reader::Owner)?;
+        draft.write_all(bytes)?;
+        draft.publish(path, if_exists)
+    }
+
     /// Begins a file in `folder` (created if need be) whose bytes come in pieces and whose place may not be known yet.
     ///
     /// # Errors
     /// If the folder or the file cannot be created.
     pub fn draft(&self, folder: &Path) -> io::Result<Draft> {
-        let (path, file) = self.in_folder(folder, || self.create_part(folder))?;
+        self.draft_of(folder, Reader::Anybody)
+    }
+
+    fn draft_of(&self, folder: &Path, reader: Reader) -> io::Result<Draft> {
+        let (path, file) = self.in_folder(folder, || self.create_part(folder, reader))?;
         Ok(Draft { durable: self.clone(), file: Some(file), path, if_dropped: IfDropped::Removed })
     }
 
@@ -254,11 +268,15 @@ impl Durable {
         }
     }
 
-    fn create_part(&self, folder: &Path) -> io::Result<(PathBuf, Box<dyn DraftFile>)> {
+    fn create_part(&self, folder: &Path, reader: Reader) -> io::Result<(PathBuf, Box<dyn DraftFile>)> {
         loop {
             let number = self.next_part.fetch_add(1, Ordering::Relaxed);
             let path = folder.join(format!("{}-{number}{PART_SUFFIX}", std::process::id()));
-            match self.disk.create(&path) {
+            let file = match reader {
+                Reader::Anybody => self.disk.create(&path),
+                Reader::Owner => self.disk.create_private(&path),
+            };
+            match file {
                 // Left by an earlier process of the same number, in a folder that was not swept.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (),
                 file => return Ok((path, file?)),
@@ -287,6 +305,13 @@ pub struct Draft {
     file: Option<Box<dyn DraftFile>>,
     path: PathBuf,
     if_dropped: IfDropped,
+}
+
+/// Who may read a file, as far as the process's file mode creation mask lets them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    Anybody,
+    Owner,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -95,3 +95,15 @@ fn an_unfinished_file_with_a_name_goes_on_where_it_stopped() {
     assert_eq!(std::fs::read(place).unwrap(), b"photo");
     assert_eq!(durable.resume(&growing).err().unwrap().kind(), io::ErrorKind::NotFound);
 }
+
+#[test]
+fn a_secret_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let durable = Durable::open(folder.path()).unwrap();
+    let path = durable.root().join("token");
+    fs::write(&path, "readable by all").unwrap();
+    durable.publish_private(&path, b"secret", IfExists::Replace).unwrap();
+    assert_eq!(durable.read(&path).unwrap(), b"secret");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+}

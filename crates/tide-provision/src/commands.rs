@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::config::{Folders, MachineIdPlaces};
 use crate::disk;
 
 /// The command line.
@@ -18,4 +19,8 @@ pub struct CommandLine {
 pub enum Command {
     /// Make the data partition if there is none, check it, and set it aside if it is beyond repair
     Disk(disk::Options),
+    /// Put the settings on the card into effect, and say on the card how that went; ends with 1 if the station may not shoot
+    Apply(Folders),
+    /// Make the machine's id, once
+    MachineId(MachineIdPlaces),
 }

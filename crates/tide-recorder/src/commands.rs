@@ -9,6 +9,7 @@ use tide_photo::CapturedAt;
 
 use crate::config::Settings;
 use crate::console;
+use crate::server_link::ServerLink;
 use crate::shot::Shot;
 use crate::spool::Left;
 use crate::station::{Station, is_finished, is_given_up};
@@ -33,6 +34,8 @@ pub enum Command {
     Shoot(Shoot),
     /// Say how the recorder that runs on this machine is; ends with status 1 if none does.
     Status(StatusOptions),
+    /// Say whether the settings can be used, and change nothing.
+    Settings,
 }
 
 /// How many photos, and of when.
@@ -73,6 +76,16 @@ pub fn status(settings: &Settings, options: &StatusOptions) -> anyhow::Result<()
         true => println!("{}", serde_json::to_string_pretty(&status)?),
         false => print!("{}", readable::page(&status)),
     }
+    Ok(())
+}
+
+/// Says that the settings, which are loaded, can be used: address, certificate and token, too.
+///
+/// # Errors
+/// If `run` would refuse the server's address, its certificate or the token.
+pub fn settings(settings: &Settings) -> anyhow::Result<()> {
+    ServerLink::new(&settings.server, &settings.upload)?;
+    println!("The recorder's settings for the station {} can be used.", settings.station);
     Ok(())
 }
 

@@ -103,6 +103,11 @@ pub struct Settings {
     _gps: Option<IgnoredAny>,
     #[serde(rename = "rtc")]
     _rtc: Option<IgnoredAny>,
+    /// Network and system are `tide-provision`'s.
+    #[serde(rename = "wifi")]
+    _wifi: Option<IgnoredAny>,
+    #[serde(rename = "system")]
+    _system: Option<IgnoredAny>,
 }
 
 /// The server, and how both sides know each other.
@@ -354,10 +359,10 @@ mod tests {
     }
 
     #[test]
-    fn what_tide_timesync_reads_in_the_same_file_is_left_to_it() {
+    fn what_other_programs_read_in_the_same_file_is_left_to_them() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let tables =
-            "[gps]\nsource = 'serial'\n[rtc]\nkind = 'none'\n[clock]\nfolder = '/x'\nlimits = { single_s = 5 }";
+        let tables = "[gps]\nsource = 'serial'\n[rtc]\nkind = 'none'\n[clock]\nfolder = '/x'\nlimits = { single_s = 5 }\n\
+                      [wifi]\nnetwork = 'Harbour'\n[system]\nzone = 'Europe/Athens'";
         std::fs::write(file.path(), tables).unwrap();
         let settings = load(&[CAMERA, ("TIDE_CONFIG", file.path().to_str().unwrap())]).unwrap();
         assert_eq!(settings.clock.report, PathBuf::from("/run/tide-timesync/report.json"));

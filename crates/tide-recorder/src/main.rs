@@ -32,6 +32,7 @@ async fn run() -> anyhow::Result<()> {
     match command_line.command {
         Command::Run => Station::open(&settings)?.run(&settings).await,
         Command::Status(options) => commands::status(&settings, &options),
+        Command::Settings => commands::settings(&settings),
         Command::Shoot(options) => commands::shoot(&settings, &options),
     }
 }

@@ -12,6 +12,8 @@ pub use fixes::fixes;
 pub use status::status;
 pub use sync::sync;
 
+use crate::config::Settings;
+
 /// The command line.
 #[derive(Debug, Parser)]
 #[command(name = "tide-timesync", version, about = "Sets the station's clock and its battery-backed clock from GPS")]
@@ -33,6 +35,18 @@ pub enum Command {
     Fixes(FixesOptions),
     /// Say how well the clock is kept, and what the last run found
     Status(StatusOptions),
+    /// Say whether the settings can be used, and change nothing
+    Settings,
+}
+
+/// Says that the settings can be used.
+///
+/// # Errors
+/// If they cannot.
+pub fn settings() -> anyhow::Result<()> {
+    Settings::load()?;
+    println!("The settings of receiver, RTC and clock can be used.");
+    Ok(())
 }
 
 /// Of `sync`.

@@ -32,6 +32,8 @@ pub struct Settings {
     disk: Option<IgnoredAny>,
     upload: Option<IgnoredAny>,
     status: Option<IgnoredAny>,
+    wifi: Option<IgnoredAny>,
+    system: Option<IgnoredAny>,
 }
 
 /// Which way a receiver is heard.
@@ -236,9 +238,10 @@ mod tests {
     }
 
     #[test]
-    fn the_recorders_settings_in_the_same_file_are_left_to_it() {
+    fn what_other_programs_read_in_the_same_file_is_left_to_them() {
         let text = "station = 'pier-3'\ninterval_s = 30\n[server]\nurl = 'https://a'\ntoken = 'x'\n[camera]\nkind = 'usb'\n\
-                    [gps]\nsource = 'serial'\nbaud = 9600\n[rtc]\nkind = 'i2c'\nchip = 'pcf8523'\n[clock.limits]\nsingle_s = 60\n";
+                    [gps]\nsource = 'serial'\nbaud = 9600\n[rtc]\nkind = 'i2c'\nchip = 'pcf8523'\n[clock.limits]\nsingle_s = 60\n\
+                    [wifi]\nnetwork = 'Harbour'\n[system]\nzone = 'Europe/Athens'\n";
         let settings = load(text).unwrap();
         assert_eq!((settings.gps.source, settings.gps.baud), (GpsSource::Serial, Some(9_600)));
         assert_eq!((settings.rtc.kind, settings.rtc.chip), (RtcKind::I2c, Chip::Pcf8523));

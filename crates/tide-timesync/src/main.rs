@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         Command::Sync(options) => commands::sync(&options),
         Command::Fixes(options) => commands::fixes(&options).map(|()| 0),
         Command::Status(options) => commands::status(&options).map(|()| 0),
+        Command::Settings => commands::settings().map(|()| 0),
     };
     match outcome {
         Ok(exit_code) => ExitCode::from(exit_code),

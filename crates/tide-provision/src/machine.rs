@@ -1,0 +1,255 @@
+//! What is asked of the machine beside files that last: the mount of the card, other programs, links, the machine's name.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::config::Folders;
+
+/// How often it is looked whether a program has ended. Ours: nobody notices.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// How long ssh-keygen may take. Ours: the kernel's random numbers may have to be waited for at the first boot.
+const KEY_LIMIT: Duration = Duration::from_secs(60);
+
+/// A program that judges the part of the settings that is its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Judge {
+    /// `tide-recorder settings`.
+    Recorder,
+    /// `tide-timesync settings`.
+    Timesync,
+}
+
+/// The machine.
+pub trait Machine {
+    /// Lets the card take writes.
+    ///
+    /// # Errors
+    /// If it does not.
+    fn open_card(&self) -> io::Result<()>;
+
+    /// Forces everything to the card, and lets it take no more writes.
+    ///
+    /// # Errors
+    /// If that cannot be.
+    fn close_card(&self) -> io::Result<()>;
+
+    /// What a program says against the settings in a file; nothing if they can be used.
+    ///
+    /// # Errors
+    /// If it cannot be asked.
+    fn ask(&self, judge: Judge, settings: &Path) -> io::Result<Option<String>>;
+
+    /// Gets hold of a file's bytes, to overwrite them once the file is another.
+    ///
+    /// # Errors
+    /// If there is no such file, or it takes no writes.
+    fn old_bytes(&self, path: &Path) -> io::Result<Box<dyn OldBytes>>;
+
+    /// Makes an SSH host key under this name, for good, and its public half under the name with `.pub`.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    fn make_host_key(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes a link point to a target, or go away, for good.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn set_link(&self, link: &Path, target: Option<&Path>) -> io::Result<()>;
+
+    /// Says who may enter a folder.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn set_mode(&self, folder: &Path, mode: u32) -> io::Result<()>;
+
+    /// Gives the machine a name until the next boot.
+    ///
+    /// # Errors
+    /// If the kernel does not take it.
+    fn set_hostname(&self, name: &str) -> io::Result<()>;
+}
+
+/// Bytes of a file that has lost its name.
+pub trait OldBytes {
+    /// Overwrites them, and forces that to the disk.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn overwrite(self: Box<Self>) -> io::Result<()>;
+}
+
+/// The machine that this runs on.
+#[derive(Debug)]
+pub struct RealMachine {
+    boot: PathBuf,
+    recorder: PathBuf,
+    timesync: PathBuf,
+    hostname: PathBuf,
+    limit: Duration,
+}
+
+impl RealMachine {
+    /// With the programs and folders that are named.
+    pub fn new(folders: &Folders) -> Self {
+        Self {
+            boot: folders.boot.clone(),
+            recorder: folders.recorder.clone(),
+            timesync: folders.timesync.clone(),
+            hostname: folders.hostname.clone(),
+            limit: Duration::from_secs(folders.limit_s),
+        }
+    }
+
+    fn remount(&self, how: &str) -> io::Result<()> {
+        // A folder of another file system has no mount of its own.
+        if !is_mount_point(&self.boot)? {
+            return Ok(());
+        }
+        let mut mount = Command::new("mount");
+        mount.args(["-o", &format!("remount,{how}")]).arg(&self.boot);
+        match run(mount, self.limit)? {
+            None => Ok(()),
+            Some(words) => Err(io::Error::other(words)),
+        }
+    }
+}
+
+impl Machine for RealMachine {
+    fn open_card(&self) -> io::Result<()> {
+        self.remount("rw")
+    }
+
+    fn close_card(&self) -> io::Result<()> {
+        let synced = File::open(&self.boot).and_then(|folder| Ok(rustix::fs::syncfs(folder)?));
+        self.remount("ro").and(synced)
+    }
+
+    fn ask(&self, judge: Judge, settings: &Path) -> io::Result<Option<String>> {
+        let mut command = Command::new(match judge {
+            Judge::Recorder => &self.recorder,
+            Judge::Timesync => &self.timesync,
+        });
+        // Nothing of ours may speak for a setting. The token was judged here, and what stands for it is no secret.
+        command.arg("settings").env_clear().env("TIDE_CONFIG", settings).env("TIDE_TOKEN", "judged-elsewhere");
+        run(command, self.limit)
+    }
+
+    fn old_bytes(&self, path: &Path) -> io::Result<Box<dyn OldBytes>> {
+        Ok(Box::new(OpenOptions::new().write(true).open(path)?))
+    }
+
+    fn make_host_key(&self, path: &Path) -> io::Result<()> {
+        let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+        let [new, new_public] = ["new.part", "new.part.pub"].map(|name| folder.join(name));
+        for left in [&new, &new_public] {
+            if_there(fs::remove_file(left))?;
+        }
+        let mut keygen = Command::new("ssh-keygen");
+        keygen.args(["-q", "-t", "ed25519", "-N", "", "-C", "", "-f"]).arg(&new);
+        if let Some(words) = run(keygen, KEY_LIMIT)? {
+            return Err(io::Error::other(words));
+        }
+        for made in [&new, &new_public] {
+            File::open(made)?.sync_all()?;
+        }
+        // The private half last: it makes the key exist.
+        fs::rename(&new_public, with_pub(path))?;
+        fs::rename(&new, path)?;
+        File::open(folder)?.sync_all()
+    }
+
+    fn set_link(&self, link: &Path, target: Option<&Path>) -> io::Result<()> {
+        let folder = link.parent().ok_or(io::ErrorKind::InvalidInput)?;
+        let old = fs::read_link(link).ok();
+        if old.as_deref() == target {
+            return Ok(());
+        }
+        match target {
+            None => if_there(fs::remove_file(link))?,
+            Some(target) => {
+                let new = link.with_extension("part");
+                if_there(fs::remove_file(&new))?;
+                symlink(target, &new)?;
+                fs::rename(&new, link)?;
+            }
+        }
+        File::open(folder)?.sync_all()
+    }
+
+    fn set_mode(&self, folder: &Path, mode: u32) -> io::Result<()> {
+        if fs::metadata(folder)?.permissions().mode() & 0o7777 == mode {
+            return Ok(());
+        }
+        fs::set_permissions(folder, Permissions::from_mode(mode))
+    }
+
+    fn set_hostname(&self, name: &str) -> io::Result<()> {
+        fs::write(&self.hostname, name)
+    }
+}
+
+impl OldBytes for File {
+    fn overwrite(mut self: Box<Self>) -> io::Result<()> {
+        let length_bytes = self.metadata()?.len();
+        self.seek(SeekFrom::Start(0))?;
+        io::copy(&mut io::repeat(0).take(length_bytes), &mut *self)?;
+        self.flush()?;
+        self.sync_all()
+    }
+}
+
+/// The name of a key's public half.
+pub fn with_pub(path: &Path) -> PathBuf {
+    path.with_file_name([path.file_name().unwrap_or_default(), OsStr::new(".pub")].join(OsStr::new("")))
+}
+
+/// What a program said that ended in failure; nothing if it did not.
+fn run(mut command: Command, limit: Duration) -> io::Result<Option<String>> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let started = Instant::now();
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if started.elapsed() >= limit {
+            child.kill()?;
+            child.wait()?;
+            let sentence = format!("{name} had not ended after {} s and was killed", limit.as_secs());
+            return Err(io::Error::new(io::ErrorKind::TimedOut, sentence));
+        }
+        thread::sleep(LOOK_EVERY);
+    };
+    if status.success() {
+        return Ok(None);
+    }
+    let mut words = String::new();
+    if let Some(stderr) = child.stderr.take() {
+        // What a person can read ends long before this.
+        drop(stderr.take(65_536).read_to_string(&mut words));
+    }
+    let words = words.trim();
+    Ok(Some(if words.is_empty() { format!("{name} ended with {status}") } else { words.to_owned() }))
+}
+
+fn is_mount_point(folder: &Path) -> io::Result<bool> {
+    let folder = folder.canonicalize()?;
+    let Some(parent) = folder.parent() else { return Ok(true) };
+    Ok(fs::metadata(&folder)?.dev() != fs::metadata(parent)?.dev())
+}
+
+/// That there was none is fine.
+fn if_there(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
