@@ -101,8 +101,15 @@ impl Machine {
         qemu.args(["-rtc", &format!("base={base}")]);
         qemu.args(["-blockdev", &block_device(card, disk).to_string(), "-device", "virtio-blk-pci,drive=card"]);
         // The console of every machine in this folder, one after the other.
-        qemu.args(["-chardev", &format!("file,id=console,path={},append=on", at("console")), "-serial", "chardev:console"]);
-        for (id, device) in [("gps", "usb-serial,id=gps,chardev=gps"), ("shell", "virtserialport,chardev=shell,name=org.tide.test")] {
+        qemu.args([
+            "-chardev",
+            &format!("file,id=console,path={},append=on", at("console")),
+            "-serial",
+            "chardev:console",
+        ]);
+        for (id, device) in
+            [("gps", "usb-serial,id=gps,chardev=gps"), ("shell", "virtserialport,chardev=shell,name=org.tide.test")]
+        {
             let socket = format!("socket,id={id},path={},server=on,wait=off", at(id));
             qemu.args(["-chardev", &socket, "-device", device]);
         }
@@ -214,7 +221,12 @@ impl Machine {
     pub fn until_booted_after(&mut self, before: &str) -> anyhow::Result<()> {
         until("the machine has booted anew", TO_END + TO_BOOT, || {
             self.qemu.expect_running()?;
-            Ok(self.shell.wait(Duration::from_secs(5)).ok().and_then(|()| self.boot_id().ok()).filter(|id| id != before))
+            Ok(self
+                .shell
+                .wait(Duration::from_secs(5))
+                .ok()
+                .and_then(|()| self.boot_id().ok())
+                .filter(|id| id != before))
         })
         .map(drop)
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -118,6 +118,9 @@ impl<'a> Pi<'a> {
         for tool in TOOLS {
             pi.add_program(tool)?;
         }
+        // One program with many names.
+        let kmod = pi.files.read("usr/bin/kmod")?;
+        pi.archive.add("usr/bin/modprobe", &kmod);
         pi.add_drivers()?;
         Ok(pi)
     }
@@ -167,7 +170,9 @@ impl<'a> Pi<'a> {
                 self.archive.add(&format!("{folder}/{file}"), &self.files.read(&format!("{folder}/{file}"))?);
             }
         }
-        for list in ["modules.dep", "modules.dep.bin", "modules.alias.bin", "modules.symbols.bin", "modules.builtin.bin"] {
+        for list in
+            ["modules.dep", "modules.dep.bin", "modules.alias.bin", "modules.symbols.bin", "modules.builtin.bin"]
+        {
             self.archive.add(&format!("{folder}/{list}"), &self.files.read(&format!("{folder}/{list}"))?);
         }
         Ok(())
@@ -191,7 +196,8 @@ impl<'a> Pi<'a> {
         qemu.args(["-serial", &format!("unix:{},server=on,wait=off", port.display())]);
         qemu.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&errors)?);
         let mut qemu = Running::start(&mut qemu)?;
-        let seen = console::watch(qemu.take_stdout().context("QEMU has no output")?, LIMIT, || receiver.play_into(&port));
+        let seen =
+            console::watch(qemu.take_stdout().context("QEMU has no output")?, LIMIT, || receiver.play_into(&port));
         let console =
             seen.with_context(|| format!("QEMU says: {:?}", fs::read_to_string(errors).unwrap_or_default()))?;
         ensure!(!console.text().contains("Kernel panic"), "the Pi's kernel panicked: {}", console.text());
