@@ -2,6 +2,8 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::disk;
+
 /// The command line.
 #[derive(Debug, Parser)]
 #[command(name = "tide-provision", version, about = "Makes a flashed card a station")]
@@ -15,5 +17,5 @@ pub struct CommandLine {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Make the data partition if there is none, check it, and set it aside if it is beyond repair
-    Disk,
+    Disk(disk::Options),
 }

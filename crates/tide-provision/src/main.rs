@@ -8,7 +8,7 @@ use tide_provision::disk;
 
 fn main() -> ExitCode {
     let outcome = match CommandLine::parse().command {
-        Command::Disk => disk::prepare(),
+        Command::Disk(options) => disk::prepare(&options),
     };
     if let Err(error) = outcome {
         eprintln!("tide-provision: {error:#}");

@@ -1,7 +1,11 @@
 //! The developer's verbs, one file or folder each. `cargo xtask --help` lists them.
 
+mod boot;
 mod config;
+mod cross;
+mod debian;
 mod demo;
+mod image;
 mod process;
 mod release_run;
 mod scan;
@@ -25,6 +29,9 @@ enum Verb {
     Bench(release_run::Bench),
     Faults(release_run::Faults),
     Scan(scan::Arguments),
+    Cross(cross::Arguments),
+    Image(image::Arguments),
+    Boot(boot::Arguments),
     Demo(demo::Arguments),
     Verify(verify::Arguments),
 }
@@ -34,6 +41,9 @@ fn main() -> ExitCode {
         Verb::Bench(arguments) => release_run::bench(&arguments),
         Verb::Faults(arguments) => release_run::faults(&arguments),
         Verb::Scan(arguments) => scan::run(&arguments),
+        Verb::Cross(arguments) => cross::run_verb(&arguments),
+        Verb::Image(arguments) => image::run_verb(&arguments),
+        Verb::Boot(arguments) => boot::run(&arguments),
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Verify(arguments) => verify::run(&arguments),
     };

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::Session;
-use super::packages::{apt_get, is_root};
+use crate::debian::{apt_get, is_debian, is_root};
 use crate::process::{output, run};
 
 /// Debian's name for whatever kernel is the newest. The smaller one for clouds has no I2C.
@@ -45,7 +45,7 @@ pub(super) fn prepare(session: &Session) -> Result<()> {
     if folder.exists() {
         return Ok(());
     }
-    if ARCH != "x86_64" || !Path::new("/etc/debian_version").exists() {
+    if ARCH != "x86_64" || !is_debian() {
         println!("    no guest can be booted: that takes Debian on x86_64");
         return Ok(());
     }

@@ -5,14 +5,14 @@
 use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, bail};
 
 use super::{Session, guest};
 use crate::config::Config;
-use crate::process::{output, run};
+use crate::debian::{apt_get, is_debian, is_root};
+use crate::process::run;
 
 /// Each program that must be on the `PATH`, and the Debian package that brings it.
 const PROGRAMS: &[(&str, &str)] = &[
@@ -55,7 +55,7 @@ fn check_installed(session: &Session) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    if !(Path::new("/etc/debian_version").exists() && is_root()?) {
+    if !(is_debian() && is_root()?) {
         bail!("{}", advice(&missing));
     }
     println!("    missing: {}", missing.join(" "));
@@ -84,19 +84,9 @@ fn has_module(python: &str, module: &str) -> bool {
     Command::new(python).args(["-c", &format!("import {module}")]).output().is_ok_and(|output| output.status.success())
 }
 
-pub(super) fn is_root() -> Result<bool> {
-    Ok(output(Command::new("id").arg("-u"))?.trim() == "0")
-}
-
 fn install(packages: &[&str]) -> Result<()> {
     run(apt_get().arg("update"))?;
     run(apt_get().args(["install", "-y", "--no-install-recommends"]).args(packages))
-}
-
-pub(super) fn apt_get() -> Command {
-    let mut command = Command::new("apt-get");
-    command.env("DEBIAN_FRONTEND", "noninteractive");
-    command
 }
 
 fn advice(missing: &[&str]) -> String {
