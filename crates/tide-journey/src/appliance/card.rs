@@ -272,30 +272,3 @@ fn look(folder: &Path) -> anyhow::Result<SpoolSeen> {
     }
     Ok(seen)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn card_with(content: &[u8], folder: &Path) -> Card {
-        let mut bytes = vec![0; 446 + 8];
-        bytes.extend(1_u32.to_le_bytes());
-        bytes.extend(8_u32.to_le_bytes());
-        bytes.resize(512, 0);
-        bytes.extend(content);
-        bytes.resize(512 * 9, 0);
-        let path = folder.join("card");
-        fs::write(&path, bytes).unwrap();
-        Card { path }
-    }
-
-    #[test]
-    fn bytes_are_found_wherever_they_lie_in_the_partition() {
-        let folder = tempfile::tempdir().unwrap();
-        let card = card_with(b"...tide_secret...", folder.path());
-        assert!(card.holds(1, b"tide_secret").unwrap());
-        assert!(!card.holds(1, b"tide_secrets").unwrap());
-        assert_eq!(card.partition(1).unwrap(), Some(Partition { start_bytes: 512, bytes: 8 * 512 }));
-        assert_eq!(card.partition(2).unwrap(), None);
-    }
-}

@@ -27,8 +27,15 @@ receiver_on() {
     printf '\n== receiver on\n'
 }
 
-modprobe() {
-    kmod load "$1" 2>/dev/null || kmod insert "$1"
+load_drivers() {
+    modprobe i2c-bcm2835 && modprobe i2c-dev && modprobe bcm2835_wdt || return 1
+    # The kernel makes their nodes a moment later.
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        [ -e /dev/i2c-1 ] && [ -e /dev/watchdog0 ] && return
+        sleep 0.5
+    done
+    ls /dev
+    return 1
 }
 
 . /script

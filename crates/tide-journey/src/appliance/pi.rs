@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -118,6 +118,9 @@ impl<'a> Pi<'a> {
         for tool in TOOLS {
             pi.add_program(tool)?;
         }
+        // One program with many names.
+        let kmod = pi.files.read("usr/bin/kmod")?;
+        pi.archive.add("usr/bin/modprobe", &kmod);
         pi.add_drivers()?;
         Ok(pi)
     }

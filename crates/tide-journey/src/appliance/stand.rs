@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
+use crate::programs::output;
 use crate::server::PASSWORD;
 use crate::{Login, TestServer};
 
@@ -64,6 +65,14 @@ impl Stand {
         let settings = self.server.add_station(name)?;
         // A key of the file itself comes before all tables.
         Ok(format!("interval_s = {interval_s}\n{settings}\n{CAMERA}\n[system]\nzone = \"Europe/Athens\"\n"))
+    }
+
+    /// A further token of a station.
+    ///
+    /// # Errors
+    /// If the server refuses.
+    pub fn add_token(&self, name: &str) -> anyhow::Result<String> {
+        Ok(output(self.server.command()?.args(["station", "token", name]))?.trim().to_owned())
     }
 
     /// The newest photos of a station, the newest first.

@@ -4,6 +4,7 @@ mod acme;
 mod bad_input;
 mod browser;
 mod cameras;
+mod cards;
 mod clock;
 mod described;
 mod faults;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         browser::journeys(),
         described::journeys(),
         cameras::journeys(),
+        cards::journeys(),
         clock::journeys(),
         faults::journeys(),
         first_start::journeys(),
