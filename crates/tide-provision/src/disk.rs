@@ -29,6 +29,8 @@ use real_card::RealCard;
 pub use state::{DataState, FILE_NAME as STATE_FILE_NAME};
 use system::Device;
 
+const BAD_CARD: &str = "the card does not keep the file system that was just made on it; replace the card";
+
 /// What may be told on the command line.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
@@ -98,6 +100,9 @@ fn settle(card: &mut dyn Card, state: &mut DataState) -> anyhow::Result<Partitio
             Step::Make(partition) => {
                 let file = (partition.number == SECOND).then_some(&SET_ASIDE);
                 let verdict = make(card, partition, file, state)?;
+                if verdict != Verdict::Sound {
+                    bail!(BAD_CARD);
+                }
                 // Only now: an entry means a whole file system.
                 card.enter(partition)?;
                 known.insert(partition.number, verdict);
@@ -111,7 +116,7 @@ fn settle(card: &mut dyn Card, state: &mut DataState) -> anyhow::Result<Partitio
                 megabytes(room_bytes),
                 megabytes(layout::MIN_DATA_BYTES)
             ),
-            Step::RefuseBadCard => bail!("the card does not keep the file system that was just made on it; replace it"),
+            Step::RefuseBadCard => bail!(BAD_CARD),
         }
     }
 }
@@ -281,8 +286,8 @@ mod tests {
     #[test]
     fn one_that_is_beyond_repair_is_set_aside() {
         let mut card = FakeCard::with_data();
-        card.checks = [code(8), code(8), code(8)].into();
-        card.mounts = [false, false, false].into();
+        card.checks = [code(8), code(8), code(8), code(8)].into();
+        card.mounts = [false, false].into();
         let (number, state) = settled(&mut card);
         assert_eq!((number, state.set_aside, state.notes.len()), (SECOND, Some(DATA), 1));
         assert_eq!(card.calls[7..], ["attach 4", "make 4", "trial 4", "enter 4"]);
@@ -297,11 +302,11 @@ mod tests {
     fn without_room_it_is_made_anew_and_the_loss_is_told() {
         let mut card = FakeCard::with_data();
         card.fill();
-        card.checks = [code(12), code(12), code(12)].into();
+        card.checks = [code(12), code(12), code(12), code(12)].into();
         let (number, state) = settled(&mut card);
         assert_eq!((number, state.was_made_anew), (DATA, true));
         assert!(state.notes[0].contains("photos were LOST"), "{state:?}");
-        assert_eq!(card.calls[4..], ["attach 3", "make 3", "trial 3"]);
+        assert_eq!(card.calls[5..], ["attach 3", "make 3", "trial 3"]);
     }
 
     #[test]
@@ -309,7 +314,12 @@ mod tests {
         let mut card = FakeCard::fresh();
         card.mounts = [false].into();
         let error = settle(&mut card, &mut DataState::default()).unwrap_err().to_string();
-        assert!(error.contains("replace it"), "{error}");
+        assert_eq!((error.as_str(), card.calls.len()), (BAD_CARD, 3));
+        let mut card = FakeCard::with_data();
+        card.fill();
+        card.mounts = [false; 3].into();
+        let error = settle(&mut card, &mut DataState::default()).unwrap_err().to_string();
+        assert_eq!(error, BAD_CARD);
     }
 
     #[test]
@@ -318,7 +328,6 @@ mod tests {
         card.in_use = true;
         assert_eq!(settled(&mut card).0, DATA);
         assert_eq!(card.calls, ["attach 3"]);
-        card.checks = [code(12)].into();
         let mut card = FakeCard::fresh();
         card.in_use = true;
         settle(&mut card, &mut DataState::default()).unwrap_err();

@@ -4,7 +4,7 @@ use super::layout::{Partition, Table};
 use super::programs::Ended;
 
 /// A card with a table of partitions. What happens to it lasts when a call returns.
-pub trait Card {
+pub(super) trait Card {
     /// Its table.
     ///
     /// # Errors
@@ -47,7 +47,7 @@ pub trait Card {
 
 /// How a trial mount went.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trial {
+pub(super) enum Trial {
     /// Well.
     Works(Contents),
     /// It did not, for this reason.
@@ -56,24 +56,24 @@ pub enum Trial {
 
 /// What is found in a file system.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Contents {
+pub(super) struct Contents {
     /// Entries in `lost+found`: files whose names a repair could not find again.
-    pub lost_and_found: u64,
+    pub(super) lost_and_found: u64,
     /// Whether it holds [`MADE_ANEW`].
-    pub says_made_anew: bool,
+    pub(super) says_made_anew: bool,
 }
 
 /// A text in the root folder of a new file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FileForPeople {
+pub(super) struct FileForPeople {
     /// Its name.
-    pub name: &'static str,
+    pub(super) name: &'static str,
     /// What it says.
-    pub text: &'static str,
+    pub(super) text: &'static str,
 }
 
 /// In a file system that took the place of one whose photos are lost, so that the loss is told at every boot.
-pub const MADE_ANEW: FileForPeople = FileForPeople {
+pub(super) const MADE_ANEW: FileForPeople = FileForPeople {
     name: "MADE-ANEW.txt",
     text: "The file system on this partition was damaged beyond repair, and there was no room for another one.\n\
            It was made anew: what it held before is lost. Replace the card soon.\n\
@@ -81,7 +81,7 @@ pub const MADE_ANEW: FileForPeople = FileForPeople {
 };
 
 /// In the second data partition.
-pub const SET_ASIDE: FileForPeople = FileForPeople {
+pub(super) const SET_ASIDE: FileForPeople = FileForPeople {
     name: "README-set-aside.txt",
     text: "The file system on this card's partition 3 was damaged beyond repair. It was left as it is, since a person with the\n\
            right tools may still get photos off it, and the station goes on here, on partition 4. Replace the card soon.\n",

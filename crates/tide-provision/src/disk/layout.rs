@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 const ALIGNMENT_BYTES: u64 = 4 * MIB;
 
 /// No data partition is smaller: it would be full after a day of photos, or at once.
-pub const MIN_DATA_BYTES: u64 = 128 * MIB;
+pub(super) const MIN_DATA_BYTES: u64 = 128 * MIB;
 
 /// Cards from this size on keep a spare.
 const MIN_CARD_WITH_SPARE_BYTES: u64 = 2 * GIB;
@@ -20,20 +20,20 @@ const MIB: u64 = 1_024 * 1_024;
 const GIB: u64 = 1_024 * MIB;
 
 /// The partition that is made at the first boot.
-pub const DATA: u32 = 3;
+pub(super) const DATA: u32 = 3;
 
 /// The one that takes its place once it is beyond repair.
-pub const SECOND: u32 = 4;
+pub(super) const SECOND: u32 = 4;
 
 /// A place on a card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Partition {
+pub(super) struct Partition {
     /// Its number in the table, from 1.
-    pub number: u32,
+    pub(super) number: u32,
     /// Where it begins.
-    pub start_bytes: u64,
+    pub(super) start_bytes: u64,
     /// How long it is.
-    pub size_bytes: u64,
+    pub(super) size_bytes: u64,
 }
 
 impl Partition {
@@ -44,28 +44,28 @@ impl Partition {
 
 /// A card, as its table describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Table {
+pub(super) struct Table {
     /// The whole card.
-    pub disk_bytes: u64,
+    pub(super) disk_bytes: u64,
     /// The unit in which the table counts.
-    pub sector_bytes: u64,
+    pub(super) sector_bytes: u64,
     /// Its partitions, in any order.
-    pub partitions: Vec<Partition>,
+    pub(super) partitions: Vec<Partition>,
 }
 
 impl Table {
     /// The partition of this number.
-    pub fn get(&self, number: u32) -> Option<Partition> {
+    pub(super) fn get(&self, number: u32) -> Option<Partition> {
         self.partitions.iter().copied().find(|partition| partition.number == number)
     }
 
     /// The aligned room behind the last partition.
-    pub fn room_bytes(&self) -> u64 {
+    pub(super) fn room_bytes(&self) -> u64 {
         self.room().1 - self.room().0
     }
 
     /// Whether there is more room behind the last partition than the spare that was left there.
-    pub fn has_grown(&self) -> bool {
+    pub(super) fn has_grown(&self) -> bool {
         self.room_bytes() > (self.disk_bytes / SPARE_PART).min(MAX_SPARE_BYTES) + MIN_DATA_BYTES
     }
 
@@ -90,7 +90,7 @@ impl Table {
 
 /// What this boot knows of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     /// It can be used.
     Sound,
     /// Its file system cannot.
@@ -101,7 +101,7 @@ pub enum Verdict {
 
 /// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub(super) enum Step {
     /// Make a partition and its file system in free room.
     Make(Partition),
     /// Check the file system in a partition.
@@ -121,7 +121,7 @@ pub enum Step {
 
 /// The next step. The highest of the two data partitions counts: the second exists only if the first was given up, and that is
 /// for good.
-pub fn next(table: &Table, known: &BTreeMap<u32, Verdict>) -> Step {
+pub(super) fn next(table: &Table, known: &BTreeMap<u32, Verdict>) -> Step {
     let Some(current) = table.get(SECOND).or(table.get(DATA)) else {
         return make(table, DATA, table.spare_bytes());
     };

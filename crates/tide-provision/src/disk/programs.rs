@@ -13,7 +13,7 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// How a program ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ended {
+pub(super) enum Ended {
     /// By itself.
     WithCode {
         /// Its exit code.
@@ -32,7 +32,7 @@ impl Ended {
     ///
     /// # Errors
     /// If it did not succeed.
-    pub fn success(self, what: &str) -> anyhow::Result<String> {
+    pub(super) fn success(self, what: &str) -> anyhow::Result<String> {
         match self {
             Self::WithCode { code: 0, output, .. } => Ok(output),
             Self::WithCode { code, said, .. } => anyhow::bail!("{what} failed with exit code {code}: {said}"),
@@ -42,7 +42,7 @@ impl Ended {
 }
 
 /// Runs a program to its end or to the limit.
-pub fn run(program: &str, arguments: &[&str], input: &str, limit: Duration) -> Ended {
+pub(super) fn run(program: &str, arguments: &[&str], input: &str, limit: Duration) -> Ended {
     let mut command = Command::new(program);
     command.args(arguments).env("LC_ALL", "C");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -80,7 +80,7 @@ fn ended(program: &str, status: ExitStatus, output: String, errors: &str) -> End
 
 fn stop(child: &mut Child, errors: &Receiver<String>) {
     if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-        drop(kill_process(pid, Signal::TERM));
+        let _ = kill_process(pid, Signal::TERM);
     }
     if receive(errors, Instant::now() + GRACE).is_none() {
         drop(child.kill());

@@ -35,6 +35,8 @@ pub(super) struct RealCard {
 impl RealCard {
     /// With a folder for what is needed meanwhile.
     pub(super) fn new(disk: Device, folder: &Path) -> Self {
+        // As the kernel names it when something is mounted there.
+        let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
         Self { disk, trial: folder.join("trial"), root: folder.join("new-root") }
     }
 
