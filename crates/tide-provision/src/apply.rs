@@ -59,9 +59,18 @@ pub fn apply(folders: &Folders) -> anyhow::Result<Outcome> {
     let open = |folder| Durable::open(folder).with_context(|| format!("failed to use the folder {}", folder.display()));
     let run = open(&folders.run)?;
     withdraw(&run)?;
-    let (card, data) = (open(&folders.boot)?, open(&folders.data)?);
-    let zoneinfo = Zoneinfo::new(&folders.zoneinfo);
-    apply_to(&Places { card, data, run, zoneinfo }, &RealMachine::new(folders))
+    let (card, machine) = (open(&folders.boot)?, RealMachine::new(folders));
+    match open(&folders.data) {
+        Ok(data) => {
+            let zoneinfo = Zoneinfo::new(&folders.zoneinfo);
+            apply_to(&Places { card, data, run, zoneinfo }, &machine)
+        }
+        Err(error) => {
+            log(&format!("{error:#}"));
+            tell(&card, &machine, &status::not_kept(&format!("{error:#}")));
+            Ok(Outcome::NotReady)
+        }
+    }
 }
 
 /// Does it on any machine.
@@ -76,7 +85,7 @@ pub fn apply_to(places: &Places, machine: &dyn Machine) -> anyhow::Result<Outcom
     let outcome = match &source {
         Source::Nothing { why } => {
             log(why);
-            tell(places, machine, &status::none(why));
+            tell(&places.card, machine, &status::none(why));
             Outcome::NotReady
         }
         Source::Settings(settings) => match judge(places, &keep, settings) {
@@ -85,7 +94,7 @@ pub fn apply_to(places: &Places, machine: &dyn Machine) -> anyhow::Result<Outcom
                 for fault in &faults {
                     log(&format!("{}: {fault}", settings.name));
                 }
-                tell(places, machine, &status::bad(settings.name, &faults, &settings.notes));
+                tell(&places.card, machine, &status::bad(settings.name, &faults, &settings.notes));
                 Outcome::NotReady
             }
         },
@@ -230,11 +239,17 @@ fn put_into_effect(
     if let Err(error) = keep.store(&ToKeep { wanted, toml, applied: &applied }, &places.zoneinfo) {
         let sentence = format!("failed to keep the settings: {error}");
         log(&sentence);
-        tell(places, machine, &status::not_kept(&sentence));
+        tell(&places.card, machine, &status::not_kept(&sentence));
         return Ok(Outcome::NotReady);
     }
-    let status =
-        status::good(wanted, keep.host_key().filter(|_| !wanted.local.ssh_keys.is_empty()).as_deref(), &found.notes);
+    let mut notes = found.notes.clone();
+    if [&blanked.toml, &blanked.env].into_iter().flatten().any(|text| text.contains(wanted.token.reveal())) {
+        // In a comment, say. It is not ours to take out, and nobody would look for it there.
+        notes.push(
+            "Note: the token stands in the file a second time, perhaps behind a #. Take it out there.".to_owned(),
+        );
+    }
+    let status = status::good(wanted, keep.host_key().filter(|_| !wanted.local.ssh_keys.is_empty()).as_deref(), &notes);
     let hardware = render::hardware(wanted.outline.flash);
     let mut changes = Vec::new();
     if found.are_on_card {
@@ -256,8 +271,8 @@ fn put_into_effect(
 }
 
 /// Tells the person, and changes nothing else on the card.
-fn tell(places: &Places, machine: &dyn Machine, text: &str) {
-    card::change(&places.card, machine, &[Change { name: STATUS, text, was_secret: false }]);
+fn tell(card: &Durable, machine: &dyn Machine, text: &str) {
+    card::change(card, machine, &[Change { name: STATUS, text, was_secret: false }]);
 }
 
 /// Nobody shoots before it is known under which name.
