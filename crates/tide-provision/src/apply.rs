@@ -19,7 +19,7 @@ use crate::kept::{self, Applied};
 use crate::machine::{Machine, RealMachine};
 use crate::render;
 use crate::settings::env_file::EnvFile;
-use crate::settings::{self, Fault, Files, Wanted, Zoneinfo};
+use crate::settings::{self, Fault, Files, Secret, Wanted, Zoneinfo};
 use crate::status;
 
 /// Who reads it: systemd, for the recorder's unit.
@@ -203,8 +203,11 @@ fn judge(places: &Places, keep: &Keep<'_>, found: &Found) -> Result<(Wanted, Bla
             String::new()
         }
     });
-    let blanked =
-        Blanked { toml: toml.as_ref().map(|text| blanking::blank_toml(text).unwrap_or_else(|| text.clone())), env };
+    // Also one that the station has kept already: it may stand in a comment.
+    let secrets: Vec<&str> = judgement.wanted.iter().flat_map(secrets_of).collect();
+    let clean = |text: String| secrets.iter().fold(text, |text, secret| blanking::without_in_comments(text, secret));
+    let blank = |text: &String| clean(blanking::blank_toml(text).unwrap_or_else(|| text.clone()));
+    let blanked = Blanked { toml: toml.as_ref().map(blank), env };
     let applied = keep.applied();
     let is_in_effect = judgement.wanted.as_ref().is_some_and(|wanted| {
         let now = blanked.applied(wanted);
@@ -212,7 +215,7 @@ fn judge(places: &Places, keep: &Keep<'_>, found: &Found) -> Result<(Wanted, Bla
     });
     if !is_in_effect {
         let text = toml.unwrap_or_default();
-        let by_line = blanking::blank_toml_line_by_line(&text).unwrap_or(text);
+        let by_line = clean(blanking::blank_toml_line_by_line(&text).unwrap_or(text));
         let files = ToJudge { toml: &by_line, env: blanked.env.as_deref() };
         faults.extend(check::ask(&places.run, &files, keep.machine, &faults));
     }
@@ -220,6 +223,11 @@ fn judge(places: &Places, keep: &Keep<'_>, found: &Found) -> Result<(Wanted, Bla
         Some(wanted) if faults.is_empty() => Ok((wanted, blanked)),
         _ => Err(settings::in_order(faults)),
     }
+}
+
+fn secrets_of(wanted: &Wanted) -> impl Iterator<Item = &str> {
+    let password = wanted.wifi.as_ref().and_then(|wifi| wifi.password.as_ref());
+    std::iter::once(&wanted.token).chain(password).map(Secret::reveal)
 }
 
 fn put_into_effect(
@@ -244,10 +252,8 @@ fn put_into_effect(
     }
     let mut notes = found.notes.clone();
     if [&blanked.toml, &blanked.env].into_iter().flatten().any(|text| text.contains(wanted.token.reveal())) {
-        // In a comment, say. It is not ours to take out, and nobody would look for it there.
-        notes.push(
-            "Note: the token stands in the file a second time, perhaps behind a #. Take it out there.".to_owned(),
-        );
+        // In another setting, or in a comment of the prototype's file. Nobody would look for it there.
+        notes.push("Note: the token stands in the file a second time. Take it out there.".to_owned());
     }
     let status = status::good(wanted, keep.host_key().filter(|_| !wanted.local.ssh_keys.is_empty()).as_deref(), &notes);
     let hardware = render::hardware(wanted.outline.flash);

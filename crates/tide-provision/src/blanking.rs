@@ -48,7 +48,7 @@ fn secret_at<'d>(document: &'d Document<'_>, path: &[&str]) -> Option<(Range<usi
 }
 
 /// Takes a copy of the secret out of comments. Where it is part of another setting it stays.
-fn without_in_comments(text: String, secret: &str) -> String {
+pub fn without_in_comments(text: String, secret: &str) -> String {
     if secret.len() < MIN_SECRET_BYTES || !text.contains(secret) {
         return text;
     }

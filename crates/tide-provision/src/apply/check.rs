@@ -47,10 +47,11 @@ pub(super) fn ask(run: &Durable, files: &ToJudge<'_>, machine: &dyn Machine, kno
 }
 
 fn lay_out(run: &Durable, files: &ToJudge<'_>, path: &Path) -> io::Result<()> {
-    run.publish(path, files.toml.as_bytes(), IfExists::Replace)?;
+    // A comment of the prototype's file may hold anything.
+    run.publish_private(path, files.toml.as_bytes(), IfExists::Replace)?;
     let env = path.with_file_name(".env");
     match files.env {
-        Some(text) => run.publish(&env, text.as_bytes(), IfExists::Replace),
+        Some(text) => run.publish_private(&env, text.as_bytes(), IfExists::Replace),
         None => match run.remove_lazily(&env) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             result => result,
