@@ -19,7 +19,7 @@ use crate::kept::{self, Applied};
 use crate::machine::{Machine, RealMachine};
 use crate::render;
 use crate::settings::env_file::EnvFile;
-use crate::settings::{self, Fault, Files, Wanted, Zoneinfo};
+use crate::settings::{self, Fault, Files, Secret, Wanted, Zoneinfo};
 use crate::status;
 
 /// Who reads it: systemd, for the recorder's unit.
@@ -59,9 +59,18 @@ pub fn apply(folders: &Folders) -> anyhow::Result<Outcome> {
     let open = |folder| Durable::open(folder).with_context(|| format!("failed to use the folder {}", folder.display()));
     let run = open(&folders.run)?;
     withdraw(&run)?;
-    let (card, data) = (open(&folders.boot)?, open(&folders.data)?);
-    let zoneinfo = Zoneinfo::new(&folders.zoneinfo);
-    apply_to(&Places { card, data, run, zoneinfo }, &RealMachine::new(folders))
+    let (card, machine) = (open(&folders.boot)?, RealMachine::new(folders));
+    match open(&folders.data) {
+        Ok(data) => {
+            let zoneinfo = Zoneinfo::new(&folders.zoneinfo);
+            apply_to(&Places { card, data, run, zoneinfo }, &machine)
+        }
+        Err(error) => {
+            log(&format!("{error:#}"));
+            tell(&card, &machine, &status::not_kept(&format!("{error:#}")));
+            Ok(Outcome::NotReady)
+        }
+    }
 }
 
 /// Does it on any machine.
@@ -76,7 +85,7 @@ pub fn apply_to(places: &Places, machine: &dyn Machine) -> anyhow::Result<Outcom
     let outcome = match &source {
         Source::Nothing { why } => {
             log(why);
-            tell(places, machine, &status::none(why));
+            tell(&places.card, machine, &status::none(why));
             Outcome::NotReady
         }
         Source::Settings(settings) => match judge(places, &keep, settings) {
@@ -85,7 +94,7 @@ pub fn apply_to(places: &Places, machine: &dyn Machine) -> anyhow::Result<Outcom
                 for fault in &faults {
                     log(&format!("{}: {fault}", settings.name));
                 }
-                tell(places, machine, &status::bad(settings.name, &faults, &settings.notes));
+                tell(&places.card, machine, &status::bad(settings.name, &faults, &settings.notes));
                 Outcome::NotReady
             }
         },
@@ -194,8 +203,11 @@ fn judge(places: &Places, keep: &Keep<'_>, found: &Found) -> Result<(Wanted, Bla
             String::new()
         }
     });
-    let blanked =
-        Blanked { toml: toml.as_ref().map(|text| blanking::blank_toml(text).unwrap_or_else(|| text.clone())), env };
+    // Also one that the station has kept already: it may stand in a comment.
+    let secrets: Vec<&str> = judgement.wanted.iter().flat_map(secrets_of).collect();
+    let clean = |text: String| secrets.iter().fold(text, |text, secret| blanking::without_in_comments(text, secret));
+    let blank = |text: &String| clean(blanking::blank_toml(text).unwrap_or_else(|| text.clone()));
+    let blanked = Blanked { toml: toml.as_ref().map(blank), env };
     let applied = keep.applied();
     let is_in_effect = judgement.wanted.as_ref().is_some_and(|wanted| {
         let now = blanked.applied(wanted);
@@ -203,7 +215,7 @@ fn judge(places: &Places, keep: &Keep<'_>, found: &Found) -> Result<(Wanted, Bla
     });
     if !is_in_effect {
         let text = toml.unwrap_or_default();
-        let by_line = blanking::blank_toml_line_by_line(&text).unwrap_or(text);
+        let by_line = clean(blanking::blank_toml_line_by_line(&text).unwrap_or(text));
         let files = ToJudge { toml: &by_line, env: blanked.env.as_deref() };
         faults.extend(check::ask(&places.run, &files, keep.machine, &faults));
     }
@@ -211,6 +223,11 @@ fn judge(places: &Places, keep: &Keep<'_>, found: &Found) -> Result<(Wanted, Bla
         Some(wanted) if faults.is_empty() => Ok((wanted, blanked)),
         _ => Err(settings::in_order(faults)),
     }
+}
+
+fn secrets_of(wanted: &Wanted) -> impl Iterator<Item = &str> {
+    let password = wanted.wifi.as_ref().and_then(|wifi| wifi.password.as_ref());
+    std::iter::once(&wanted.token).chain(password).map(Secret::reveal)
 }
 
 fn put_into_effect(
@@ -230,11 +247,15 @@ fn put_into_effect(
     if let Err(error) = keep.store(&ToKeep { wanted, toml, applied: &applied }, &places.zoneinfo) {
         let sentence = format!("failed to keep the settings: {error}");
         log(&sentence);
-        tell(places, machine, &status::not_kept(&sentence));
+        tell(&places.card, machine, &status::not_kept(&sentence));
         return Ok(Outcome::NotReady);
     }
-    let status =
-        status::good(wanted, keep.host_key().filter(|_| !wanted.local.ssh_keys.is_empty()).as_deref(), &found.notes);
+    let mut notes = found.notes.clone();
+    if [&blanked.toml, &blanked.env].into_iter().flatten().any(|text| text.contains(wanted.token.reveal())) {
+        // In another setting, or in a comment of the prototype's file. Nobody would look for it there.
+        notes.push("Note: the token stands in the file a second time. Take it out there.".to_owned());
+    }
+    let status = status::good(wanted, keep.host_key().filter(|_| !wanted.local.ssh_keys.is_empty()).as_deref(), &notes);
     let hardware = render::hardware(wanted.outline.flash);
     let mut changes = Vec::new();
     if found.are_on_card {
@@ -256,8 +277,8 @@ fn put_into_effect(
 }
 
 /// Tells the person, and changes nothing else on the card.
-fn tell(places: &Places, machine: &dyn Machine, text: &str) {
-    card::change(&places.card, machine, &[Change { name: STATUS, text, was_secret: false }]);
+fn tell(card: &Durable, machine: &dyn Machine, text: &str) {
+    card::change(card, machine, &[Change { name: STATUS, text, was_secret: false }]);
 }
 
 /// Nobody shoots before it is known under which name.

@@ -11,6 +11,9 @@ const BLANK: &str = "\"\"";
 /// Where secrets stand in `tide.toml`.
 const SECRETS: &[&[&str]] = &[&["server", "token"], &["wifi", "password"]];
 
+/// Shorter ones may be words of a comment. Ours: no password is shorter.
+const MIN_SECRET_BYTES: usize = 8;
+
 /// The settings with each secret's value replaced by `""`; none if there is none to replace.
 pub fn blank_toml(text: &str) -> Option<String> {
     replaced(text, |_| BLANK.to_owned())
@@ -25,22 +28,33 @@ fn replaced(text: &str, blank: impl Fn(&str) -> String) -> Option<String> {
     let body = text.trim_start_matches('\u{feff}');
     let mark_bytes = text.len() - body.len();
     let document = Document::parse(body).ok()?;
-    let mut places: Vec<Range<usize>> = SECRETS.iter().filter_map(|path| place_of(&document, path)).collect();
-    places.sort_by_key(|place| std::cmp::Reverse(place.start));
+    let mut secrets: Vec<(Range<usize>, &str)> = SECRETS.iter().filter_map(|path| secret_at(&document, path)).collect();
+    secrets.sort_by_key(|(place, _)| std::cmp::Reverse(place.start));
     let mut blanked = text.to_owned();
-    for place in &places {
+    for (place, _) in &secrets {
         let place = place.start + mark_bytes..place.end + mark_bytes;
         let secret = text.get(place.clone())?.to_owned();
         blanked.replace_range(place, &blank(&secret));
     }
-    (!places.is_empty()).then_some(blanked)
+    let blanked = secrets.iter().fold(blanked, |blanked, (_, secret)| without_in_comments(blanked, secret));
+    (!secrets.is_empty()).then_some(blanked)
 }
 
-/// Where the text of a secret stands, with its quotes.
-fn place_of(document: &Document<'_>, path: &[&str]) -> Option<Range<usize>> {
+/// Where the text of a secret stands, with its quotes; and the secret.
+fn secret_at<'d>(document: &'d Document<'_>, path: &[&str]) -> Option<(Range<usize>, &'d str)> {
     let value = document.get(path)?;
-    let is_secret = value.get_ref().as_str().is_some_and(|text| !text.is_empty());
-    is_secret.then(|| value.span())
+    let secret = value.get_ref().as_str().filter(|text| !text.is_empty())?;
+    Some((value.span(), secret))
+}
+
+/// Takes a copy of the secret out of comments. Where it is part of another setting it stays.
+pub fn without_in_comments(text: String, secret: &str) -> String {
+    if secret.len() < MIN_SECRET_BYTES || !text.contains(secret) {
+        return text;
+    }
+    let table = |text: &str| toml::from_str::<toml::Table>(text.trim_start_matches('\u{feff}')).ok();
+    let without = text.replace(secret, "");
+    if table(&without).is_some_and(|settings| Some(settings) == table(&text)) { without } else { text }
 }
 
 /// What became of a `.env`.
@@ -122,6 +136,19 @@ mod tests {
         {
             assert_eq!(blank_toml(nothing), None, "{nothing}");
         }
+    }
+
+    #[test]
+    fn a_copy_in_a_comment_goes_with_it() {
+        check(
+            "server.token = 'tide_s3cret' # was tide_s3cret\n#token = 'tide_s3cret'\n",
+            "server.token = \"\" # was \n#token = ''\n",
+        );
+        check(
+            "server.token = 'tide_s3cret'\nlog = 'tide_s3cret' # tide_s3cret\n",
+            "server.token = \"\"\nlog = 'tide_s3cret' # tide_s3cret\n",
+        );
+        check("server.token = 'pier' # on the pier\n", "server.token = \"\" # on the pier\n");
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::path::Path;
 use tide_durable::{Durable, IfExists};
 
 use crate::machine::{Judge, Machine};
-use crate::settings::Fault;
+use crate::settings::document::Document;
+use crate::settings::{Fault, Place};
 
 /// Where the files lie while they are judged.
 const FOLDER: &str = "judged";
@@ -30,7 +31,7 @@ pub(super) fn ask(run: &Durable, files: &ToJudge<'_>, machine: &dyn Machine, kno
     for (judge, name) in [(Judge::Recorder, "tide-recorder"), (Judge::Timesync, "tide-timesync")] {
         let fault = match machine.ask(judge, &path) {
             Ok(None) => continue,
-            Ok(Some(words)) => fault_in(&words, name, &path),
+            Ok(Some(words)) => in_its_line(fault_in(&words, name, &path), files.toml),
             Err(error) => Fault::missing(format!("{name} could not judge the settings: {error}")),
         };
         let is_known = |other: &Fault| is_same(other, &fault);
@@ -46,10 +47,11 @@ pub(super) fn ask(run: &Durable, files: &ToJudge<'_>, machine: &dyn Machine, kno
 }
 
 fn lay_out(run: &Durable, files: &ToJudge<'_>, path: &Path) -> io::Result<()> {
-    run.publish(path, files.toml.as_bytes(), IfExists::Replace)?;
+    // A comment of the prototype's file may hold anything.
+    run.publish_private(path, files.toml.as_bytes(), IfExists::Replace)?;
     let env = path.with_file_name(".env");
     match files.env {
-        Some(text) => run.publish(&env, text.as_bytes(), IfExists::Replace),
+        Some(text) => run.publish_private(&env, text.as_bytes(), IfExists::Replace),
         None => match run.remove_lazily(&env) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             result => result,
@@ -86,9 +88,38 @@ fn fault_in(words: &str, program: &str, path: &Path) -> Fault {
     placed.unwrap_or_else(|| Fault::missing(words))
 }
 
+/// Programs that compare settings with each other have no line left, but name a key: "`server.url` must be ..." or "`gain` in
+/// [camera] is ...".
+fn in_its_line(fault: Fault, toml: &str) -> Fault {
+    if fault.line.is_some() || fault.place != Place::Toml {
+        return fault;
+    }
+    let line = Document::parse(toml.trim_start_matches('\u{feff}')).ok().and_then(|document| {
+        let mut parts = fault.words.splitn(3, '`').skip(1);
+        let (key, rest) = (parts.next()?, parts.next()?);
+        let table = rest.strip_prefix(" in [").and_then(|rest| rest.split_once(']'));
+        let path: Vec<&str> = table.map(|(table, _)| table).into_iter().chain(key.split('.')).collect();
+        document.get(&path).map(|value| document.line(&value.span()))
+    });
+    Fault { line, ..fault }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_that_is_named_has_a_line() {
+        let toml = "station = 'x'\n[server]\nurl = 'x'\n[camera]\nkind = 'usb'\ngain = 2\n";
+        for (words, line) in [
+            ("`server.url` must be an address like https://HOST:5000, not \"x\"", Some(3)),
+            ("`gain` in [camera] is for `rpicam`, and the camera is `usb`; take it out", Some(6)),
+            ("a setting is missing: missing field `token`; add it to tide.toml", None),
+            ("the window `daylight` needs [position]", None),
+        ] {
+            assert_eq!(in_its_line(Fault::missing(words), toml), Fault { line, ..Fault::missing(words) });
+        }
+    }
 
     #[test]
     fn a_programs_sentence_becomes_a_line_of_the_card() {

@@ -196,6 +196,23 @@ fn a_card_with_one_file_becomes_a_station() {
 }
 
 #[test]
+fn a_copy_of_the_token_goes_or_is_told() {
+    let comment = "# token = \"tide_s3cret\"\r\n";
+    let station = Station::with(&[("tide.toml", &format!("{GOOD}{comment}"))]);
+    assert_eq!(station.apply(), Outcome::Ready);
+    let blanked = station.get("boot/tide.toml").unwrap();
+    assert!(blanked.ends_with("# token = \"\"\r\n"));
+    station.put("boot/tide.toml", &format!("{blanked}{comment}"));
+    assert_eq!(station.apply(), Outcome::Ready);
+    for name in ["boot/tide.toml", "data/settings.toml"] {
+        assert!(station.get(name).unwrap().ends_with("# token = \"\"\r\n# token = \"\"\r\n"));
+    }
+    station.put("boot/.env", "# TIDE_TOKEN=tide_s3cret\nFLASH_GPIO=5\n");
+    assert_eq!(station.apply(), Outcome::Ready);
+    assert!(station.status().contains("the token stands in the file a second time"), "{}", station.status());
+}
+
+#[test]
 fn a_second_boot_changes_nothing_and_asks_nobody() {
     let station = Station::with(&[("tide.toml", GOOD)]);
     station.apply();

@@ -1,6 +1,8 @@
 //! `tide-provision apply`, the program itself, on real folders and a real FAT file system. What needs root, FAT or ssh-keygen
 //! is reported as ignored where that is absent, and fails instead with `TIDE_TEST_ALL` set.
 
+mod config;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -30,7 +32,7 @@ fn main() {
 }
 
 fn trial(name: &str, is_possible: bool, test: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> Trial {
-    let everything = std::env::var_os("TIDE_TEST_ALL").is_some();
+    let everything = config::everything();
     let run = move || {
         if !is_possible {
             return Err(Failed::from("TIDE_TEST_ALL is set, but root, the file system or ssh-keygen is not here"));
