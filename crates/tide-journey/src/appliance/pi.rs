@@ -167,14 +167,21 @@ impl<'a> Pi<'a> {
         for name in DRIVERS {
             let files = driver_files(&index, name).with_context(|| format!("the image has no driver {name}"))?;
             for file in files {
-                self.archive.add(&format!("{folder}/{file}"), &self.files.read(&format!("{folder}/{file}"))?);
+                self.add_module_file(version, file)?;
             }
         }
         for list in
             ["modules.dep", "modules.dep.bin", "modules.alias.bin", "modules.symbols.bin", "modules.builtin.bin"]
         {
-            self.archive.add(&format!("{folder}/{list}"), &self.files.read(&format!("{folder}/{list}"))?);
+            self.add_module_file(version, list)?;
         }
+        Ok(())
+    }
+
+    /// A system of one file system has its modules below /usr; kmod knows /lib alone.
+    fn add_module_file(&mut self, version: &str, file: &str) -> anyhow::Result<()> {
+        let path = format!("lib/modules/{version}/{file}");
+        self.archive.add(&path, &self.files.read(&format!("usr/{path}"))?);
         Ok(())
     }
 

@@ -32,7 +32,7 @@ kind = "i2c"
 "#;
 
 const SCRIPT: &str = "
-export TIDE_CONFIG=/tide.toml
+export TIDE_CONFIG=/tide.toml NO_COLOR=1
 mkdir -p /data/tide-recorder /data/tide-timesync /run/tide-timesync
 show model cat /proc/device-tree/model
 show drivers load_drivers
