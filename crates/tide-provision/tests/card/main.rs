@@ -1,5 +1,5 @@
-//! `tide-provision apply`, the program itself, on real folders and a real FAT file system. What needs root, FAT or ssh-keygen
-//! is reported as ignored where that is absent, and fails instead with `TIDE_TEST_ALL` set.
+//! `tide-provision apply`, the program itself, on real folders and a real file system. What needs root, mounts or ssh-keygen is
+//! reported as ignored where that is absent, and fails instead with `TIDE_TEST_ALL` set.
 
 mod config;
 
@@ -16,16 +16,17 @@ const PASSWORD: &str = "p4ssw0rd of the harbour";
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ maria@office";
 
 fn main() {
-    let (fat, ext2) = (may_mount(FAT), may_mount(EXT2));
+    // A station's card is FAT. Some kernels of containers and emulators lack it; `cargo xtask boot` looks at a real one then.
+    let card = [FAT, EXT2].into_iter().find(|file_system| may_mount(*file_system));
+    let is_possible = card.is_some();
+    let card = card.unwrap_or(EXT2);
     let keygen = answers("ssh-keygen", &["-?"]);
     let tests = vec![
         trial("settings_are_kept_with_the_right_modes", keygen, settings_are_kept_with_the_right_modes),
         trial("a_program_that_hangs_is_ended", true, a_program_that_hangs_is_ended),
-        trial("no_secret_is_left_on_a_fat_card", fat, || no_secret_is_left_on(FAT)),
-        trial("no_secret_is_left_on_an_ext2_card", ext2, || no_secret_is_left_on(EXT2)),
-        trial("a_secret_stays_on_a_fat_card_if_the_file_is_wrong", fat, || a_secret_stays_if_the_file_is_wrong(FAT)),
-        trial("a_secret_stays_on_an_ext2_card_if_the_file_is_wrong", ext2, || {
-            a_secret_stays_if_the_file_is_wrong(EXT2)
+        trial("no_secret_is_left_on_a_card", is_possible, move || no_secret_is_left_on(card)),
+        trial("a_secret_stays_on_a_card_if_the_file_is_wrong", is_possible, move || {
+            a_secret_stays_if_the_file_is_wrong(card)
         }),
     ];
     libtest_mimic::run(&Arguments::from_args(), tests).exit();

@@ -2,9 +2,11 @@
 
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::{Session, arrows, clean_tree, dependencies, invariants, packages, testing, top_level};
+use crate::boot;
+use crate::debian::is_debian;
 use crate::process::{cargo, run, without_foreign_variables};
 
 /// One promise about the tree, and how it is checked.
@@ -29,6 +31,7 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "tests", promise: "every crate does what its tests say", run: testing::run_tests },
     Step { name: "journeys", promise: "the real programs work together", run: testing::run_journeys },
     Step { name: "demo", promise: "the demo delivers its day of photos and leaves nothing running", run: demo },
+    Step { name: "boot", promise: "a flashed card becomes a station, in an emulated machine", run: boot },
     Step {
         name: "dependencies",
         promise: "foreign crates are licensed, wanted, and from crates.io",
@@ -42,6 +45,17 @@ fn demo(session: &mut Session) -> Result<()> {
     testing::build_programs()?;
     let mut command = Command::new(session.workspace.target.join("debug/xtask"));
     run(without_foreign_variables(&mut command).args(["demo", "--once"]))
+}
+
+fn boot(session: &mut Session) -> Result<()> {
+    if is_debian() {
+        return boot::run_in(&session.config, &session.workspace, &["short".to_owned()]);
+    }
+    if session.config.test_all {
+        bail!("TIDE_TEST_ALL=1 demands every test, and a card image is built on Debian only");
+    }
+    println!("    no card was booted: its image is built on Debian only");
+    Ok(())
 }
 
 fn format(_: &mut Session) -> Result<()> {
