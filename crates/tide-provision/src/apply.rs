@@ -15,6 +15,7 @@ use self::check::ToJudge;
 use self::keep::{Keep, ToKeep};
 use crate::blanking::{self, BlankedEnv};
 use crate::config::Folders;
+use crate::disk::DataState;
 use crate::kept::{self, Applied};
 use crate::machine::{Machine, RealMachine};
 use crate::render;
@@ -49,6 +50,8 @@ pub struct Places {
     pub run: Durable,
     /// The system's zones.
     pub zoneinfo: Zoneinfo,
+    /// What a person should know of the data partition.
+    pub notes: Vec<String>,
 }
 
 /// Does it on this machine.
@@ -60,14 +63,16 @@ pub fn apply(folders: &Folders) -> anyhow::Result<Outcome> {
     let run = open(&folders.run)?;
     withdraw(&run)?;
     let (card, machine) = (open(&folders.boot)?, RealMachine::new(folders));
+    // Where another program cares for the data partition, nothing is known of it.
+    let DataState { notes, problem, .. } = DataState::read(&folders.run).unwrap_or_default();
     match open(&folders.data) {
         Ok(data) => {
             let zoneinfo = Zoneinfo::new(&folders.zoneinfo);
-            apply_to(&Places { card, data, run, zoneinfo }, &machine)
+            apply_to(&Places { card, data, run, zoneinfo, notes }, &machine)
         }
         Err(error) => {
             log(&format!("{error:#}"));
-            tell(&card, &machine, &status::not_kept(&format!("{error:#}")));
+            tell(&card, &machine, &status::no_place(&problem.unwrap_or_else(|| format!("{error:#}"))));
             Ok(Outcome::NotReady)
         }
     }
@@ -94,7 +99,8 @@ pub fn apply_to(places: &Places, machine: &dyn Machine) -> anyhow::Result<Outcom
                 for fault in &faults {
                     log(&format!("{}: {fault}", settings.name));
                 }
-                tell(&places.card, machine, &status::bad(settings.name, &faults, &settings.notes));
+                let notes = [places.notes.as_slice(), &settings.notes].concat();
+                tell(&places.card, machine, &status::bad(settings.name, &faults, &notes));
                 Outcome::NotReady
             }
         },
@@ -250,7 +256,7 @@ fn put_into_effect(
         tell(&places.card, machine, &status::not_kept(&sentence));
         return Ok(Outcome::NotReady);
     }
-    let mut notes = found.notes.clone();
+    let mut notes = [places.notes.as_slice(), &found.notes].concat();
     if [&blanked.toml, &blanked.env].into_iter().flatten().any(|text| text.contains(wanted.token.reveal())) {
         // In another setting, or in a comment of the prototype's file. Nobody would look for it there.
         notes.push("Note: the token stands in the file a second time. Take it out there.".to_owned());

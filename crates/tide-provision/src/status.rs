@@ -67,6 +67,14 @@ pub fn not_kept(error: &str) -> String {
     text(vec![first.to_owned(), String::new(), error.to_owned(), String::new(), last.to_owned()])
 }
 
+/// There is no data partition to keep anything on.
+pub fn no_place(problem: &str) -> String {
+    let first = "The station has no place for photos; it takes none.";
+    let last =
+        "What to do: switch the station off and on again. If that does not help, write the image to another card.";
+    text(vec![first.to_owned(), String::new(), problem.to_owned(), String::new(), last.to_owned()])
+}
+
 fn heard(word: &str) -> &str {
     if word == "auto" { "found by the station (auto)" } else { word }
 }

@@ -154,6 +154,7 @@ fn places(disk: &CrashDisk) -> Places {
         data: at("data"),
         run: at("run"),
         zoneinfo: Zoneinfo::new(Path::new("/usr/share/zoneinfo")),
+        notes: Vec::new(),
     }
 }
 
@@ -422,4 +423,16 @@ fn secrets_that_are_not_forced_to_the_disk_are_missed() {
         !search_cuts(disk, boot, |disk, ()| lost(disk)).is_empty()
     };
     assert!((0..whole.syncs()).any(is_noticed), "no sync of {} is needed", whole.syncs());
+}
+
+#[test]
+fn what_happened_to_the_data_partition_is_told_with_good_and_bad_settings() {
+    let note = "The data partition was beyond repair and was set aside.";
+    for (settings, first) in [(GOOD, "The station pier-3 is ready"), ("station = 5", "tide.toml cannot be used")] {
+        let station = Station::with(&[("tide.toml", settings)]);
+        let told = Places { notes: vec![note.to_owned()], ..places(&station.disk) };
+        apply_to(&told, &station.machine).unwrap();
+        let status = station.status();
+        assert!(status.starts_with(first) && status.contains(note), "{status}");
+    }
 }
