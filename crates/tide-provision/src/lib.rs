@@ -5,6 +5,7 @@ pub mod apply;
 pub mod blanking;
 pub mod commands;
 pub mod config;
+mod devices;
 pub mod disk;
 pub mod kept;
 pub mod machine;

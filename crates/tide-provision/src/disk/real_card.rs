@@ -1,4 +1,4 @@
-//! A card in the station, through the programs of util-linux and e2fsprogs.
+//! A card in the station, through the programs of util-linux and e2fsprogs, and the kernel.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,8 @@ use serde::Deserialize;
 use super::card::{Card, Contents, FileForPeople, MADE_ANEW, Trial};
 use super::layout::{Partition, SECOND, Table};
 use super::programs::{Ended, run};
-use super::system::{Device, KERNEL_SECTOR_BYTES};
+use super::system::Device;
+use crate::devices::partitions;
 
 /// For what takes a moment on a healthy card.
 const SHORT: Duration = Duration::from_secs(120);
@@ -105,19 +106,17 @@ impl Card for RealCard {
     }
 
     fn attach(&mut self, partition: Partition) -> anyhow::Result<()> {
-        let number = partition.number.to_string();
+        let number = partition.number;
+        let disk = File::open(&self.disk.node).with_context(|| format!("failed to open {}", self.disk()))?;
         if let Some((known, start_bytes)) = self.disk.partition(partition.number)? {
             if (start_bytes, known.size_bytes) == (partition.start_bytes, partition.size_bytes) {
                 return Ok(());
             }
             // Left by one of our own runs that ended before its time, on another card.
-            run("delpart", &[self.disk(), &number], "", SHORT).success("correcting what the kernel knows")?;
+            partitions::delete(&disk, number).context("failed to correct what the kernel knows of the card")?;
         }
-        let start = (partition.start_bytes / KERNEL_SECTOR_BYTES).to_string();
-        let size = (partition.size_bytes / KERNEL_SECTOR_BYTES).to_string();
-        let ended = run("addpart", &[self.disk(), &number, &start, &size], "", SHORT);
-        ended.success(&format!("telling the kernel of partition {number}"))?;
-        Ok(())
+        partitions::add(&disk, number, partition.start_bytes, partition.size_bytes)
+            .with_context(|| format!("failed to tell the kernel of partition {number}"))
     }
 
     fn is_in_use(&mut self, partition: Partition) -> anyhow::Result<bool> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 
 /// The unit of sizes in `/sys`, whatever the disk's own sectors are.
-pub(super) const KERNEL_SECTOR_BYTES: u64 = 512;
+const KERNEL_SECTOR_BYTES: u64 = 512;
 
 /// A block device.
 #[derive(Debug, Clone, PartialEq, Eq)]

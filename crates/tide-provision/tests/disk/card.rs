@@ -53,9 +53,8 @@ impl LoopCard {
         let card = Self { folder, device };
         // A loop device remembers the partitions of the file that it had before.
         card.forget_partitions();
-        for (number, start, size) in [("1", "8192", "32768"), ("2", "40960", "65536")] {
-            output("addpart", &[&card.device, number, start, size]);
-        }
+        // The kernel may be one that does not read tables by itself.
+        output("partx", &["--add", "--nr", "1:2", &card.device]);
         for place in ["system-root", "data"] {
             fs::create_dir_all(card.at(place)).unwrap();
         }
@@ -183,7 +182,7 @@ impl LoopCard {
 
     fn forget_partitions(&self) {
         for number in 1..=4 {
-            drop(Command::new("delpart").args([&self.device, &number.to_string()]).output());
+            drop(Command::new("partx").args(["--delete", "--nr", &number.to_string(), &self.device]).output());
         }
     }
 }

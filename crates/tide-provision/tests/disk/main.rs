@@ -45,7 +45,7 @@ fn main() -> ExitCode {
 fn is_met() -> bool {
     let is_root = rustix::process::geteuid().is_root();
     let answers = |program: &str| Command::new(program).arg("--version").output().is_ok();
-    is_root && ["losetup", "sfdisk", "addpart", "partx", "mkfs.ext4", "e2fsck"].into_iter().all(answers) && has_loops()
+    is_root && ["losetup", "sfdisk", "partx", "mkfs.ext4", "e2fsck"].into_iter().all(answers) && has_loops()
 }
 
 fn has_loops() -> bool {

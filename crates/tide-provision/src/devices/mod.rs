@@ -1,0 +1,3 @@
+//! Thin adapters to the kernel.
+
+pub(crate) mod partitions;
