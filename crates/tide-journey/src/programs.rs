@@ -30,6 +30,13 @@ pub fn program(name: &str) -> anyhow::Result<Command> {
     Ok(command)
 }
 
+/// A program of the system's that ends with this one even if this one is killed: an emulator takes a processor as long as it lives.
+pub fn that_ends_with_us(name: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", name]);
+    command
+}
+
 /// Runs a program to its end; its output, or an error with what it said.
 ///
 /// # Errors

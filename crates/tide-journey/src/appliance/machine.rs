@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::wait::until;
 use super::{Card, Image, Qmp, Receiver, Shell};
-use crate::programs::Running;
+use crate::programs::{Running, that_ends_with_us};
 
 /// What is the same for every machine. A Raspberry Pi 4 has Cortex-A72s; 512 MB is what a Zero 2 W has.
 const MACHINE: &[&str] = &[
@@ -93,7 +93,7 @@ impl Machine {
             let _ = fs::remove_file(folder.join(socket));
         }
         let at = |name: &str| folder.join(name).display().to_string();
-        let mut qemu = Command::new("qemu-system-aarch64");
+        let mut qemu = that_ends_with_us("qemu-system-aarch64");
         qemu.args(MACHINE);
         qemu.arg("-kernel").arg(image.kernel()).arg("-initrd").arg(image.initrd());
         qemu.args(["-append", &command_line(card)?]);

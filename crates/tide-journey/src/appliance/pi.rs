@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::{Card, Image};
 use crate::guest::archive::Archive;
 use crate::guest::{Console, Receiver, console};
-use crate::programs::{Running, output};
+use crate::programs::{Running, output, that_ends_with_us};
 
 /// Its first program; `show` is the same as in the other guests.
 const INIT: &str = include_str!("pi-init.sh");
@@ -195,7 +195,7 @@ impl<'a> Pi<'a> {
         let (initrd, port, errors) =
             (folder.path().join("initrd"), folder.path().join("gps"), folder.path().join("errors"));
         fs::write(&initrd, self.archive.into_bytes())?;
-        let mut qemu = Command::new("qemu-system-aarch64");
+        let mut qemu = that_ends_with_us("qemu-system-aarch64");
         qemu.args(["-M", "raspi3b", "-nodefaults", "-display", "none", "-no-reboot", "-append", COMMAND_LINE]);
         qemu.args(["-rtc", "base=2000-01-01T00:00:00", "-device", "ds1338,bus=i2c-bus.1,address=0x68"]);
         qemu.arg("-kernel").arg(self.image.kernel()).arg("-dtb").arg(self.image.pi_device_tree());

@@ -1,7 +1,7 @@
 //! The GPS receiver on USB: it speaks NMEA once a second of this machine's time, and what nobody reads is lost, as with the
 //! small memory of a real one. Connecting plugs it in, for QEMU's `usb-serial` is there while its socket is taken.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -20,6 +20,9 @@ const LATENCY_US: i64 = 100_000;
 /// The kernel makes of it the least that it knows: some seconds of messages.
 const BUFFER_BYTES: usize = 1;
 
+/// The socket does not block, for what is said must not either.
+const LISTEN_EVERY: Duration = Duration::from_millis(50);
+
 const TO_OPEN: Duration = Duration::from_secs(20);
 
 /// A receiver that is plugged in, until it is dropped.
@@ -35,7 +38,10 @@ impl Receiver {
         set_socket_send_buffer_size(&port, BUFFER_BYTES)?;
         port.set_nonblocking(true)?;
         let speaking = port.try_clone()?;
-        Ok(Self { port, player: Some(thread::spawn(move || play(speaking))) })
+        let listening = port.try_clone()?;
+        let player = thread::spawn(move || play(speaking));
+        thread::spawn(move || hear(listening));
+        Ok(Self { port, player: Some(player) })
     }
 }
 
@@ -45,6 +51,20 @@ impl Drop for Receiver {
         let _ = self.port.shutdown(Shutdown::Both);
         if let Some(player) = self.player.take() {
             let _ = player.join();
+        }
+    }
+}
+
+/// What gpsd asks of it comes to nothing, but has to be taken: QEMU stands still, and the whole machine with it, while nobody
+/// takes what was sent.
+fn hear(mut port: UnixStream) {
+    let mut heard = [0; 4_096];
+    loop {
+        match port.read(&mut heard) {
+            Ok(0) => return,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => thread::sleep(LISTEN_EVERY),
+            Err(_) => return,
+            Ok(_) => (),
         }
     }
 }

@@ -99,13 +99,18 @@ impl Bench {
 
     /// The station that an earlier scenario left at work, or a new one once it is.
     pub(crate) fn at_work(&mut self) -> anyhow::Result<Station> {
-        if let Some(station) = self.running.take() {
+        if let Some(station) = self.running() {
             return Ok(station);
         }
         let (mut station, _) = self.fresh()?;
         station.until_photo(&self.stand, "a photo by GPS is delivered", TO_BEGIN, |photo| photo.source == "gps")?;
         station.wait_for_shell()?;
         Ok(station)
+    }
+
+    /// The station that an earlier scenario left at work.
+    pub(crate) fn running(&mut self) -> Option<Station> {
+        self.running.take()
     }
 
     /// Leaves a station at work for the next scenario.

@@ -25,8 +25,8 @@ const TO_TELL: Duration = Duration::from_secs(300);
 
 const TO_SHOOT: Duration = Duration::from_secs(300);
 
-/// Shortest time in which a station that should not shoot would have: two intervals, and a start.
-const WATCHED: Duration = Duration::from_secs(15);
+/// Shortest time in which a station that should not shoot would have: two intervals.
+const WATCHED: Duration = Duration::from_secs(10);
 
 const INTERVAL_S: u32 = 5;
 
