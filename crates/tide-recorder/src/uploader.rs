@@ -208,7 +208,7 @@ impl<L: Link> Carrier<L> {
         Box::pin(async move {
             tokio::select! {
                 () = sleep(wait.time) => (),
-                () = self.link.returned(), if !wait.is_asked_for => tracing::info!("the way to the server is open again"),
+                () = self.link.returned(), if !wait.is_asked_for => tracing::info!("the way to the server is open again, or the clock was set"),
             }
         })
     }

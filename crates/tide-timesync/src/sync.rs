@@ -111,7 +111,7 @@ pub fn run(tools: &mut Tools, settings: &Settings, kept: &mut Kept) -> Outcome {
 }
 
 /// How long a daemon that has just set the clock may go on slewing it: chrony takes 12 s for all that it does not step.
-const SETTLED_AFTER: Duration = Duration::from_secs(30);
+const SETTLED_AFTER: Duration = Duration::from_secs(12);
 
 /// From one look at a daemon that has yet to set the clock to the next.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);

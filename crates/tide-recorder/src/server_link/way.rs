@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::net::{TcpStream, UdpSocket, lookup_host};
 use tokio::time::timeout;
@@ -23,6 +23,7 @@ pub(super) struct SystemWay {
     port: u16,
     /// Where its name led last: without a network no name can be looked up.
     known: Mutex<Option<SocketAddr>>,
+    began: Instant,
 }
 
 impl SystemWay {
@@ -30,7 +31,7 @@ impl SystemWay {
     pub(super) fn new(host: &str, port: u16) -> Self {
         let host = host.trim_matches(['[', ']']).to_owned();
         let known = host.parse().ok().map(|address: IpAddr| SocketAddr::new(address, port));
-        Self { host, port, known: Mutex::new(known) }
+        Self { host, port, known: Mutex::new(known), began: Instant::now() }
     }
 
     async fn connects(&self) -> bool {
@@ -59,6 +60,12 @@ impl Way for SystemWay {
 
     async fn takes_a_connection(&self) -> bool {
         timeout(TRY, self.connects()).await.unwrap_or(false)
+    }
+
+    fn clock_offset_s(&self) -> i64 {
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+        seconds(since_1970) - seconds(self.began.elapsed())
     }
 }
 
