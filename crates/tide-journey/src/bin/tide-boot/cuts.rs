@@ -43,7 +43,7 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<String> {
     let work = folder_of(&card)?;
     let (mut at_work, mut most_waiting, mut waiting) = (0, 0, BTreeSet::new());
     for cut in 0..bench.plan.cuts {
-        let station = match on.take() {
+        let mut station = match on.take() {
             Some(machine) => Station { name: name.clone(), card, machine },
             None => {
                 let rtc = if at_work == 0 && is_new { Rtc::Year2000 } else { Rtc::Set };
@@ -89,7 +89,7 @@ pub(crate) fn run_with_lost_writes(bench: &mut Bench) -> anyhow::Result<String> 
     let before = station.card.copy_to(&work.join("before"))?;
     let log = work.join("writes");
     std::fs::File::create(&log)?;
-    let station = bench.switch_on(&name, station.card, Rtc::Set, Disk::Logged(&log))?;
+    let mut station = bench.switch_on(&name, station.card, Rtc::Set, Disk::Logged(&log))?;
     station.until_new_photo(&bench.stand, "the station shoots while its writes are logged", TO_SHOOT)?;
     std::thread::sleep(Duration::from_millis(random.random_range(AT_WORK_MS)));
     station.machine.cut_power()?;

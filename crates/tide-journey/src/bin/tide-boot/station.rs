@@ -13,6 +13,10 @@ pub(crate) struct Station {
     pub(crate) machine: Machine,
 }
 
+/// Asked after a failure.
+const QUESTIONS: &str = "systemctl --failed --plain --no-legend; systemctl list-jobs --no-legend; chronyc -n sources; \
+    journalctl -b -o short-monotonic --no-pager -n 60 -u 'tide-*' -u 'gps*' -u 'rtc-to-clock*' -u data.mount";
+
 /// The recorder as systemd has it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Recorder {
@@ -31,19 +35,28 @@ impl Station {
 
     /// Waits for a photo of this station in the server's list.
     pub(crate) fn until_photo(
-        &self,
+        &mut self,
         stand: &Stand,
         what: &str,
         limit: Duration,
         is_it: impl Fn(&Photo) -> bool,
     ) -> anyhow::Result<(Photo, Duration)> {
-        until(what, limit, || Ok(stand.newest(&self.name)?.into_iter().find(|photo| is_it(photo))))
-            .with_context(|| format!("the newest photos: {:?}", stand.newest(&self.name).map(|photos| brief(&photos))))
+        let found = until(what, limit, || Ok(stand.newest(&self.name)?.into_iter().find(|photo| is_it(photo))));
+        found.map_err(|error| {
+            let photos = stand.newest(&self.name).map(|photos| brief(&photos));
+            error.context(format!("the newest photos: {photos:?}\n{}", self.own_words()))
+        })
+    }
+
+    /// What the machine says itself, for a person, after something went wrong.
+    fn own_words(&mut self) -> String {
+        let asked = self.shell().run_within(QUESTIONS, Duration::from_secs(60));
+        asked.map_or_else(|error| format!("the machine says nothing: {error}"), |answer| answer.text)
     }
 
     /// Waits for a photo that is taken from now on.
     pub(crate) fn until_new_photo(
-        &self,
+        &mut self,
         stand: &Stand,
         what: &str,
         limit: Duration,
