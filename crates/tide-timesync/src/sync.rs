@@ -113,8 +113,12 @@ pub fn run(tools: &mut Tools, settings: &Settings, kept: &mut Kept) -> Outcome {
 /// How long a daemon that has just set the clock may go on slewing it: chrony takes 12 s for all that it does not step.
 const SETTLED_AFTER: Duration = Duration::from_secs(12);
 
+/// A change of the clock that is a step: chrony and ntpd slew what is smaller than a second and 128 ms. Slewing alone moves a
+/// clock by 83 ms in each second at most (chrony's `maxslewrate`), and it is looked at every two.
+const STEP_US: u64 = 400_000;
+
 /// From one look at a daemon that has yet to set the clock to the next.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Waits while a daemon has been started and has not set the clock yet, until it has or its time is over: it may do so at any
 /// moment, and two who set a clock are one too many. Whether there was anything to wait for.
@@ -127,14 +131,19 @@ fn wait_for_keeper(
     kept: &Kept,
 ) -> bool {
     let mut has_waited = false;
+    let mut boot_at_us = clock.reading().boot_at_us();
+    let mut was_stepped = false;
     loop {
         let Ok(kernel) = clock.kernel_state() else { return has_waited };
-        let uptime_us = clock.reading().monotonic_us;
+        let reading = clock.reading();
+        let uptime_us = reading.monotonic_us;
+        was_stepped |= std::mem::replace(&mut boot_at_us, reading.boot_at_us()).abs_diff(boot_at_us) > STEP_US;
         let daemons = daemons();
         let evidence = Evidence { kernel, daemons: &daemons, ours: kept.our_bound(), uptime_us };
         let verdict = keeper::who_keeps(&evidence, settings.clock.limits.keeper_grace_s);
         if !verdict.keeper().is_some_and(|keeper| matches!(keeper.hold, Hold::Starting { .. })) {
-            if has_waited {
+            // After a step there is nothing left to slew.
+            if has_waited && !was_stepped {
                 timer.sleep(SETTLED_AFTER);
             }
             return has_waited;

@@ -243,11 +243,12 @@ pub fn console_tail(folder: &Path) -> anyhow::Result<String> {
     Ok(lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n"))
 }
 
-/// What a Pi's firmware would tell the kernel, but for the console: that is where this machine has its own.
+/// What a Pi's firmware would tell the kernel, but for the console: that is where this machine has its own. A kernel that tests its
+/// own cryptography boots two seconds later in an emulated processor.
 fn command_line(card: &Card) -> anyhow::Result<String> {
     let said = card.read_fat("cmdline.txt")?;
     let words = said.as_deref().unwrap_or(COMMAND_LINE).split_whitespace().filter(|word| !word.starts_with("console="));
-    Ok(words.chain(["console=ttyAMA0"]).collect::<Vec<_>>().join(" "))
+    Ok(words.chain(["console=ttyAMA0", "cryptomgr.notests"]).collect::<Vec<_>>().join(" "))
 }
 
 fn block_device(card: &Card, disk: Disk) -> Value {

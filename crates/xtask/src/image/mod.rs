@@ -39,7 +39,7 @@ pub(crate) struct Arguments {
 /// What a card is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Flavour {
-    /// Plain Debian: boots in QEMU, and a Pi with a USB camera
+    /// Plain Debian: boots in QEMU
     Debian,
     /// Raspberry Pi OS for a Pi 3 or Zero 2 W; needs podman and rpi-image-gen, and no root
     Pi3,
