@@ -89,7 +89,7 @@ fn fault_in(words: &str, program: &str, path: &Path) -> Fault {
 }
 
 /// Programs that compare settings with each other have no line left, but name a key: "`server.url` must be ..." or "`gain` in
-/// [camera] is ...".
+/// `[camera]` is ...".
 fn in_its_line(fault: Fault, toml: &str) -> Fault {
     if fault.line.is_some() || fault.place != Place::Toml {
         return fault;
