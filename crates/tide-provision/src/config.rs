@@ -29,7 +29,7 @@ pub struct Folders {
     #[arg(long, hide = true, value_name = "FILE", default_value = "/usr/bin/tide-timesync")]
     pub timesync: PathBuf,
     /// How long a program may take to judge, in seconds. Ours: both do it within a second on a computer, and a card may be slow.
-    #[arg(long, hide = true, value_name = "SECONDS", default_value_t = 10)]
+    #[arg(long, hide = true, value_name = "SECONDS", default_value_t = 60)]
     pub limit_s: u64,
 }
 

@@ -29,6 +29,14 @@ use real_card::RealCard;
 pub use state::{DataState, FILE_NAME as STATE_FILE_NAME};
 use system::Device;
 
+use crate::second_copy;
+
+/// The partition of firmware and settings.
+const BOOT: u32 = 1;
+
+/// The link in `/run/tide` to the whole card, for the second copy of the secrets; there only if the card has the image's layout.
+pub const CARD_LINK: &str = "card";
+
 const BAD_CARD: &str = "the card does not keep the file system that was just made on it; replace the card";
 
 /// What may be told on the command line.
@@ -75,7 +83,16 @@ fn prepare_on_disk(options: &Options, state: &mut DataState) -> anyhow::Result<(
         None => Device::of_root()?,
     };
     say(&format!("the card is {}, {}", disk.node.display(), gigabytes(disk.size_bytes)));
+    // First of all: whatever else is wrong is told there.
+    if let Some((boot, _)) = disk.partition(BOOT)? {
+        link(&boot.node, &options.run_dir.join("boot"))?;
+    }
+    let node = disk.node.clone();
     let mut card = RealCard::new(disk, &options.run_dir);
+    let starts = card.table()?.partitions.iter().map(|partition| partition.start_bytes).collect::<Vec<_>>();
+    if starts.iter().all(|start| *start >= second_copy::FREE_UP_TO_BYTES) {
+        link(&node, &options.run_dir.join(CARD_LINK))?;
+    }
     let partition = settle(&mut card, state)?;
     let device = card.device(partition)?.node;
     link(&device, &options.run_dir.join("data"))?;
@@ -117,6 +134,11 @@ fn settle(card: &mut dyn Card, state: &mut DataState) -> anyhow::Result<Partitio
                 megabytes(layout::MIN_DATA_BYTES)
             ),
             Step::RefuseBadCard => bail!(BAD_CARD),
+            Step::RefuseUnclear(partition) => bail!(
+                "partition {} cannot be used, and nothing was found wrong with it, so what it holds is left alone; switch the \
+                 station off and on again",
+                partition.number
+            ),
         }
     }
 }
@@ -131,6 +153,10 @@ fn check(card: &mut dyn Card, partition: Partition, state: &mut DataState) -> an
     let health = health::examine(card, partition);
     health.notes.iter().for_each(|note| say(note));
     state.details.extend(health.notes);
+    // A check that could not be ended still holds it, and nothing can be said of it.
+    if health.verdict != Verdict::Sound && card.is_in_use(partition)? {
+        bail!("partition {} is still held by its check; switch the station off and on again", partition.number);
+    }
     if health.verdict == Verdict::Sound {
         state.was_repaired = health.was_repaired;
         take_in(health.contents, state);
@@ -315,11 +341,16 @@ mod tests {
         card.mounts = [false].into();
         let error = settle(&mut card, &mut DataState::default()).unwrap_err().to_string();
         assert_eq!((error.as_str(), card.calls.len()), (BAD_CARD, 3));
+    }
+
+    #[test]
+    fn what_may_be_whole_is_not_made_over() {
         let mut card = FakeCard::with_data();
         card.fill();
         card.mounts = [false; 3].into();
         let error = settle(&mut card, &mut DataState::default()).unwrap_err().to_string();
-        assert_eq!(error, BAD_CARD);
+        assert!(error.contains("is left alone"), "{error}");
+        assert!(!card.calls.iter().any(|call| call.starts_with("make")), "{:?}", card.calls);
     }
 
     #[test]

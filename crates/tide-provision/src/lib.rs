@@ -11,5 +11,6 @@ pub mod kept;
 pub mod machine;
 pub mod machine_id;
 pub mod render;
+pub mod second_copy;
 pub mod settings;
 pub mod status;

@@ -10,6 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::config::Folders;
+use crate::disk::CARD_LINK;
+use crate::second_copy;
 
 /// How often it is looked whether a program has ended. Ours: nobody notices.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -70,6 +72,18 @@ pub trait Machine {
     /// Those of the file system.
     fn set_mode(&self, folder: &Path, mode: u32) -> io::Result<()>;
 
+    /// The second copy of the secrets; none if there is none, or no place for one.
+    ///
+    /// # Errors
+    /// Those of the card.
+    fn second_copy(&self) -> io::Result<Option<Vec<u8>>>;
+
+    /// Keeps it, for good, where there is a place for one.
+    ///
+    /// # Errors
+    /// Those of the card.
+    fn keep_second_copy(&self, text: &[u8]) -> io::Result<()>;
+
     /// Gives the machine a name until the next boot.
     ///
     /// # Errors
@@ -93,6 +107,8 @@ pub struct RealMachine {
     recorder: PathBuf,
     timesync: PathBuf,
     hostname: PathBuf,
+    /// The whole card, if `tide-provision disk` has found that it is ours.
+    card: PathBuf,
     limit: Duration,
 }
 
@@ -104,6 +120,7 @@ impl RealMachine {
             recorder: folders.recorder.clone(),
             timesync: folders.timesync.clone(),
             hostname: folders.hostname.clone(),
+            card: folders.run.join(CARD_LINK),
             limit: Duration::from_secs(folders.limit_s),
         }
     }
@@ -140,6 +157,14 @@ impl Machine for RealMachine {
         // Nothing of ours may speak for a setting. The token was judged here, and what stands for it is no secret.
         command.arg("settings").env_clear().env("TIDE_CONFIG", settings).env("TIDE_TOKEN", "judged-elsewhere");
         run(command, self.limit)
+    }
+
+    fn second_copy(&self) -> io::Result<Option<Vec<u8>>> {
+        if self.card.exists() { second_copy::read(&self.card) } else { Ok(None) }
+    }
+
+    fn keep_second_copy(&self, text: &[u8]) -> io::Result<()> {
+        if self.card.exists() { second_copy::write(&self.card, text) } else { Ok(()) }
     }
 
     fn old_bytes(&self, path: &Path) -> io::Result<Box<dyn OldBytes>> {

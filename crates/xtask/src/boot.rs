@@ -38,6 +38,10 @@ const FROM_BACKPORTS: Wanted = Wanted { suite: Some("bookworm-backports"), ..FRO
 /// If something cannot be built, or a scenario fails.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (config, workspace) = (Config::from_environment(), Workspace::load()?);
+    if arguments.options.iter().any(|option| option == "list" || option == "--help") {
+        // Whoever asks what there is has not asked for half an hour of building.
+        return process::run(process::cargo(&["run", "--quiet", "--bin", "tide-boot", "--"]).args(&arguments.options));
+    }
     run_in(&config, &workspace, &arguments.options)
 }
 

@@ -13,6 +13,8 @@ pub(crate) struct Config {
     pub(crate) is_ci: bool,
     /// `TIDE_CACHE`: a folder that outlives the target folder.
     pub(crate) cache: Option<PathBuf>,
+    /// `RPI_IMAGE_GEN`: a checkout of the tool that builds the images for a Pi.
+    pub(crate) rpi_image_gen: Option<PathBuf>,
     /// `PATH`: where programs are looked for.
     pub(crate) path: OsString,
     /// `NO_PROXY` with this computer added, if there is a proxy.
@@ -48,6 +50,7 @@ impl Config {
             test_all: variable("TIDE_TEST_ALL").is_some_and(|value| value == "1"),
             is_ci: variable("CI").is_some_and(|value| value == "true"),
             cache: variable("TIDE_CACHE").filter(|value| !value.is_empty()).map(PathBuf::from),
+            rpi_image_gen: variable("RPI_IMAGE_GEN").filter(|value| !value.is_empty()).map(PathBuf::from),
             path: variable("PATH").unwrap_or_default(),
             no_proxy: no_proxy(&variable),
         }

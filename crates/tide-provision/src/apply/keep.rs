@@ -39,7 +39,18 @@ pub(super) struct ToKeep<'k> {
 impl Keep<'_> {
     /// The secrets of earlier settings.
     pub(super) fn secrets(&self) -> Secrets {
-        self.json(SECRETS).unwrap_or_default()
+        self.json(SECRETS).or_else(|| self.second_copy()).unwrap_or_default()
+    }
+
+    /// Where a data partition was beyond repair, or is new.
+    fn second_copy(&self) -> Option<Secrets> {
+        match self.machine.second_copy() {
+            Ok(text) => serde_json::from_slice(&text?).ok(),
+            Err(error) => {
+                log(&format!("failed to read the second copy of the secrets: {error}"));
+                None
+            }
+        }
     }
 
     /// Which settings are in effect; none if none ever were.
@@ -97,7 +108,12 @@ impl Keep<'_> {
             network: wifi.map(|wifi| wifi.network.clone()),
             password: wifi.and_then(|wifi| wifi.password.clone()),
         };
-        self.put_secret(SECRETS, Some(&serde_json::to_string(&secrets)?))?;
+        let text = serde_json::to_string(&secrets)?;
+        self.put_secret(SECRETS, Some(&text))?;
+        // The first is enough for a station that works.
+        if let Err(error) = self.machine.keep_second_copy(text.as_bytes()) {
+            log(&format!("failed to keep a second copy of the secrets: {error}"));
+        }
         self.put_secret(TOKEN, Some(wanted.token.reveal()))?;
         self.put_secret(WIFI, wifi.map(render::wpa_supplicant).as_deref())
     }

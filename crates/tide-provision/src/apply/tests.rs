@@ -27,6 +27,7 @@ struct FakeMachine {
     hostname: RefCell<String>,
     links: RefCell<BTreeMap<PathBuf, PathBuf>>,
     overwritten: RefCell<Vec<PathBuf>>,
+    second_copy: RefCell<Option<Vec<u8>>>,
 }
 
 impl FakeMachine {
@@ -41,6 +42,7 @@ impl FakeMachine {
             hostname: RefCell::default(),
             links: RefCell::default(),
             overwritten: RefCell::default(),
+            second_copy: RefCell::default(),
         }
     }
 }
@@ -79,6 +81,15 @@ impl Machine for FakeMachine {
         assert!(self.is_open.get());
         self.overwritten.borrow_mut().push(path.to_owned());
         Ok(Box::new(NoBytes))
+    }
+
+    fn second_copy(&self) -> io::Result<Option<Vec<u8>>> {
+        Ok(self.second_copy.borrow().clone())
+    }
+
+    fn keep_second_copy(&self, text: &[u8]) -> io::Result<()> {
+        self.second_copy.replace(Some(text.to_vec()));
+        Ok(())
     }
 
     fn make_host_key(&self, path: &Path) -> io::Result<()> {
@@ -435,4 +446,19 @@ fn what_happened_to_the_data_partition_is_told_with_good_and_bad_settings() {
         let status = station.status();
         assert!(status.starts_with(first) && status.contains(note), "{status}");
     }
+}
+
+#[test]
+fn a_station_whose_data_partition_was_set_aside_goes_on_with_the_secrets_that_it_has() {
+    let first = Station::with(&[("tide.toml", GOOD)]);
+    assert_eq!(first.apply(), Outcome::Ready);
+    let on_card = first.get("boot/tide.toml").unwrap();
+    assert!(!on_card.contains("s3cret"));
+    // Another data partition, with nothing on it.
+    let second = Station::with(&[("tide.toml", &on_card)]);
+    assert_eq!(second.apply(), Outcome::NotReady);
+    second.machine.second_copy.replace(first.machine.second_copy.take());
+    assert_eq!(second.apply(), Outcome::Ready);
+    assert_eq!(second.get("data/secrets/token").as_deref(), Some("tide_s3cret"));
+    assert!(second.get("data/secrets/wpa_supplicant.conf").unwrap().contains("p4ssw0rd"));
 }

@@ -65,8 +65,10 @@ pub(super) fn examine(card: &mut dyn Card, partition: Partition) -> Health {
             Health { verdict: Verdict::Sound, was_repaired, contents, notes }
         }
         Trial::Fails(_) => {
-            notes.push(format!("partition {number} is beyond repair: {}", complaint(&check, &trial)));
-            Health { verdict: Verdict::BeyondRepair, was_repaired, contents: Contents::default(), notes }
+            notes.push(format!("partition {number} cannot be used: {}", complaint(&check, &trial)));
+            let is_wrong = matches!(check, Check::ErrorsLeft(_) | Check::Failed(_));
+            let verdict = if is_wrong { Verdict::BeyondRepair } else { Verdict::Unclear };
+            Health { verdict, was_repaired, contents: Contents::default(), notes }
         }
     }
 }
@@ -156,6 +158,8 @@ mod tests {
     const REPAIRED: (Verdict, bool) = (Verdict::Sound, true);
     const GONE: (Verdict, bool) = (Verdict::BeyondRepair, true);
 
+    const UNCLEAR: (Verdict, bool) = (Verdict::Unclear, true);
+
     #[test]
     fn what_is_corrected_is_told() {
         for (exit_code, expected) in [(0, FINE), (1, REPAIRED), (2, FINE), (3, REPAIRED)] {
@@ -189,7 +193,7 @@ mod tests {
     #[test]
     fn what_cannot_be_mounted_is_beyond_repair() {
         let all = ["check 3", "trial 3", "repair 3", "repair 3", "repair 3", "trial 3"];
-        check(&[code(0), code(0)], &[false, false], GONE, &["check 3", "trial 3", "repair 3", "trial 3"]);
+        check(&[code(0), code(0)], &[false, false], UNCLEAR, &["check 3", "trial 3", "repair 3", "trial 3"]);
         check(&[code(8), code(8), code(8), code(8)], &[false, false], GONE, &all);
         check(
             &[code(0), code(1), code(0)],
@@ -206,7 +210,7 @@ mod tests {
         let slow = || Ended::Unfinished("e2fsck did not end".to_owned());
         check(&[slow()], &[true], FINE, &["check 3", "trial 3"]);
         check(&[code(32)], &[true], FINE, &["check 3", "trial 3"]);
-        check(&[slow(), slow()], &[false, false], GONE, &["check 3", "trial 3", "repair 3", "trial 3"]);
+        check(&[slow(), slow()], &[false, false], UNCLEAR, &["check 3", "trial 3", "repair 3", "trial 3"]);
         check(&[code(4), slow()], &[true], REPAIRED, &["check 3", "repair 3", "trial 3"]);
     }
 }

@@ -93,8 +93,10 @@ impl Table {
 pub(super) enum Verdict {
     /// It can be used.
     Sound,
-    /// Its file system cannot.
+    /// Its file system cannot, and a check has found it wrong.
     BeyondRepair,
+    /// It cannot be used, and no check has found anything wrong with it: something else may stand in the way.
+    Unclear,
     /// Not even the file system that was just made in it.
     Useless,
 }
@@ -117,6 +119,8 @@ pub(super) enum Step {
     },
     /// The card does not keep what is written to it.
     RefuseBadCard,
+    /// A partition that may be whole cannot be used now.
+    RefuseUnclear(Partition),
 }
 
 /// The next step. The highest of the two data partitions counts: the second exists only if the first was given up, and that is
@@ -129,11 +133,15 @@ pub(super) fn next(table: &Table, known: &BTreeMap<u32, Verdict>) -> Step {
         None => Step::Check(current),
         Some(Verdict::Sound) => Step::Use(current),
         Some(Verdict::Useless) => Step::RefuseBadCard,
-        Some(Verdict::BeyondRepair) if current.number == DATA && table.room_bytes() >= MIN_DATA_BYTES => {
+        Some(Verdict::BeyondRepair | Verdict::Unclear)
+            if current.number == DATA && table.room_bytes() >= MIN_DATA_BYTES =>
+        {
             make(table, SECOND, 0)
         }
         // A station that goes on is worth more than a file system that nothing can read.
         Some(Verdict::BeyondRepair) => Step::MakeAnew(current),
+        // What may be whole is never made over.
+        Some(Verdict::Unclear) => Step::RefuseUnclear(current),
     }
 }
 
@@ -200,6 +208,7 @@ mod tests {
         let second = table.get(SECOND).unwrap();
         assert_eq!(next(&table, &[(3, Verdict::Sound)].into()), Step::Check(second));
         assert_eq!(next(&table, &[(4, Verdict::BeyondRepair)].into()), Step::MakeAnew(second));
+        assert_eq!(next(&table, &[(4, Verdict::Unclear)].into()), Step::RefuseUnclear(second));
         assert_eq!(next(&table, &[(4, Verdict::Useless)].into()), Step::RefuseBadCard);
     }
 

@@ -132,8 +132,9 @@ impl Trust {
         let Self { url, certificate } = self;
         println!(
             "station = \"{}\"\n\n[server]\nurl = \"{url}\"\ntoken = \"{token}\"\ncertificate = {certificate}\n\n\
-             # Choose the camera by taking away the two signs below: \"synthetic\", or \"replay\" with a folder.\n\
-             # [camera]\n# kind = \"synthetic\"",
+             # Choose the camera by taking away the two signs below: \"rpicam\" for one on a Pi's ribbon cable, \"usb\", or\n\
+             # \"synthetic\" for pictures that are made up.\n\
+             # [camera]\n# kind = \"rpicam\"",
             station.name,
         );
     }

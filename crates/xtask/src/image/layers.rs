@@ -40,7 +40,8 @@ struct Content {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "kebab-case")]
+// What is written here and not done here would be in one flavour only.
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 struct Recipe {
     packages: Vec<String>,
     customize_hooks: Vec<String>,

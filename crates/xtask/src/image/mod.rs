@@ -58,7 +58,19 @@ impl Flavour {
             Self::Pi5 => "pi5",
         }
     }
+
+    /// The file in `image/config`, without its ending.
+    fn config(self) -> &'static str {
+        match self {
+            Self::Debian => DEBIANS_CONFIG,
+            Self::Pi3 => "release-pi3",
+            Self::Pi4 => "release-pi4",
+            Self::Pi5 => "release-pi5",
+        }
+    }
 }
+
+const DEBIANS_CONFIG: &str = "ci-debian";
 
 /// The Debian flavour's name in the output folder, before `.img`.
 const DEBIANS_NAME: &str = "tide-debian-arm64";
@@ -100,7 +112,7 @@ pub(crate) fn run_verb(arguments: &Arguments) -> Result<()> {
     fs::create_dir_all(&out).with_context(|| format!("failed to make the folder `{}`", out.display()))?;
     if arguments.flavour != Flavour::Debian {
         let mut build = Command::new(workspace.root.join("image/build.sh"));
-        return run(build.arg(arguments.flavour.name()).arg(&programs).arg(&out));
+        return run(build.env("WORK", &out).arg(arguments.flavour.config()).arg(&programs));
     }
     build_debian(&config, &workspace, &programs, &out)?;
     for name in [format!("{DEBIANS_NAME}.img"), format!("{DEBIANS_NAME}-test.img")] {
@@ -117,7 +129,7 @@ pub(crate) fn run_verb(arguments: &Arguments) -> Result<()> {
 pub(crate) fn build_debian(config: &Config, workspace: &Workspace, programs: &Path, out: &Path) -> Result<()> {
     TOOLS.ensure()?;
     let image = workspace.root.join("image");
-    let mut layers = Layers::read(&image, "ci-debian")?;
+    let mut layers = Layers::read(&image, DEBIANS_CONFIG)?;
     layers.set("IGconf_tide_bindir", programs.display().to_string());
     let base = base::ensure(config, workspace, &layers)?;
     let root = Root::unpack(&base, &out.join("root"))?;
@@ -184,4 +196,18 @@ fn as_root() -> Result<Option<Vec<&'static str>>> {
 /// Whether the machine can run the Pi's programs.
 fn can_run_aarch64() -> bool {
     output(Command::new("arch-test").arg("arm64")).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_flavour_has_its_configuration() {
+        let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../image/config");
+        for flavour in Flavour::value_variants() {
+            let file = configs.join(format!("{}.yaml", flavour.config()));
+            assert!(file.exists(), "{} is missing", file.display());
+        }
+    }
 }

@@ -31,6 +31,7 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "tests", promise: "every crate does what its tests say", run: testing::run_tests },
     Step { name: "journeys", promise: "the real programs work together", run: testing::run_journeys },
     Step { name: "demo", promise: "the demo delivers its day of photos and leaves nothing running", run: demo },
+    Step { name: "layers", promise: "rpi-image-gen takes the card's layers, and refuses what is wrong", run: layers },
     Step { name: "boot", promise: "a flashed card becomes a station, in an emulated machine", run: boot },
     Step {
         name: "dependencies",
@@ -45,6 +46,15 @@ fn demo(session: &mut Session) -> Result<()> {
     testing::build_programs()?;
     let mut command = Command::new(session.workspace.target.join("debug/xtask"));
     run(without_foreign_variables(&mut command).args(["demo", "--once"]))
+}
+
+/// The tool is not in the tree and on no registry, so this is for those who have it, and for releases.
+fn layers(session: &mut Session) -> Result<()> {
+    let Some(tool) = &session.config.rpi_image_gen else {
+        println!("    not asked: RPI_IMAGE_GEN names no checkout of rpi-image-gen");
+        return Ok(());
+    };
+    run(Command::new(session.workspace.root.join("image/check.sh")).env("RPI_IMAGE_GEN", tool))
 }
 
 fn boot(session: &mut Session) -> Result<()> {

@@ -41,7 +41,7 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<String> {
     };
     let (mut card, mut is_new) = (card, on.is_none());
     let work = folder_of(&card)?;
-    let (mut at_work, mut most_waiting, mut waiting) = (0, 0, BTreeSet::new());
+    let (mut at_work, mut most_waiting, mut waiting, mut had_data) = (0, 0, BTreeSet::new(), false);
     for cut in 0..bench.plan.cuts {
         let mut station = match on.take() {
             Some(machine) => Station { name: name.clone(), card, machine },
@@ -61,8 +61,12 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<String> {
         station.machine.cut_power()?;
         card = station.card;
         let seen = expect_sound(&card, &bench.stand, &name, &work).with_context(|| format!("after cut {}", cut + 1))?;
+        let has_data = card.partition(DATA)?.is_some();
+        ensure!(has_data || !had_data, "after cut {}: the data partition has gone from the table", cut + 1);
+        had_data |= has_data;
         most_waiting = most_waiting.max(seen.waiting.len());
-        waiting = seen.waiting;
+        // Those of every cut, for what waited once must be on the server in the end.
+        waiting.extend(seen.waiting);
     }
     let mut station = bench.switch_on(&name, card, Rtc::Set, Disk::Plain)?;
     let photos = expect_all_delivered(&mut station, &bench.stand, &waiting)?;

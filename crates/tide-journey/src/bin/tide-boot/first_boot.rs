@@ -19,6 +19,9 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<String> {
     let all = bench.stand.photos(&station.name)?;
     let first = all.last().context("there is a photo")?;
     station.wait_for_shell()?;
+    // Where the machine has a way to the world, chrony might have asked a server there.
+    let tracking = station.shell().output("chronyc -n tracking | head -1")?;
+    ensure!(tracking.contains("GPS"), "chrony has the time from somewhere else: {tracking}");
     let booted = station.shell().output("systemd-analyze time | head -1")?;
     station.expect_clock_within(&photo)?;
     let standing = standing::expect(&mut station, &bench.image, &settings)?;

@@ -13,7 +13,7 @@ const TO_RESTART: Duration = Duration::from_secs(240);
 /// systemd feeds the hardware within every 15 seconds.
 const TO_RESET: Duration = Duration::from_secs(90);
 
-const TO_SHOOT: Duration = Duration::from_secs(300);
+const TO_SHOOT: Duration = Duration::from_secs(600);
 
 /// A recorder that is stopped answers to nothing.
 pub(crate) fn recorder(bench: &mut Bench) -> anyhow::Result<String> {

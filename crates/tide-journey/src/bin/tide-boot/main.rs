@@ -39,9 +39,9 @@ struct Arguments {
     /// How often the power is cut; 20 by default, 2 in `short`.
     #[arg(long)]
     cuts: Option<u32>,
-    /// How long the station has no network, in seconds; an hour is 3600.
-    #[arg(long, default_value_t = 120)]
-    offline_s: u64,
+    /// How long the station has no network, in seconds; an hour by default, two minutes in `short`.
+    #[arg(long)]
+    offline_s: Option<u64>,
     /// Longest time from power-on of a fresh card to its first photo by GPS in the server's list, in seconds. The emulated processor
     /// has to share the real one with whatever else runs.
     #[arg(long, default_value_t = 120)]
@@ -136,6 +136,10 @@ const SHORT_CUTS: u32 = 2;
 
 const LONG_CUTS: u32 = 20;
 
+const SHORT_OFFLINE_S: u64 = 120;
+
+const LONG_OFFLINE_S: u64 = 3_600;
+
 fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     match run(&Arguments::parse()) {
@@ -162,7 +166,11 @@ fn run(arguments: &Arguments) -> anyhow::Result<usize> {
     let plan = Plan {
         seed: arguments.seed.map_or_else(seed_of_now, Ok)?,
         cuts: arguments.cuts.unwrap_or(if is_short { SHORT_CUTS } else { LONG_CUTS }),
-        offline: Duration::from_secs(arguments.offline_s),
+        offline: Duration::from_secs(arguments.offline_s.unwrap_or(if is_short {
+            SHORT_OFFLINE_S
+        } else {
+            LONG_OFFLINE_S
+        })),
         first_photo: Duration::from_secs(arguments.first_photo_s),
     };
     let mut bench = Bench::new(Image::in_folder(folder)?, plan, arguments.keep.as_deref())?;

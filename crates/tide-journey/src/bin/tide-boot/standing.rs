@@ -126,7 +126,7 @@ fn sizes(station: &mut Station, image: &Image) -> anyhow::Result<String> {
     let used = station.shell().output("df -B1 --output=used / /boot/firmware | tail -n +2")?;
     let used = used.split_whitespace().map(str::parse::<u64>).sum::<Result<u64, _>>()?;
     let length = fs::metadata(image.product())?.len();
-    ensure!(used <= MAX_IMAGE_BYTES, "boot and root hold {used} bytes");
+    ensure!(used.max(length) <= MAX_IMAGE_BYTES, "boot and root hold {used} bytes, the image file {length}");
     Ok(format!("{:.0} MB on the card's boot and root, the image file is {:.0} MB", mega(used), mega(length)))
 }
 
