@@ -45,7 +45,7 @@ const MACHINE: &[&str] = &[
 const COMMAND_LINE: &str = "root=LABEL=tide-root ro";
 
 /// A machine that boots, on an idle host, in a third of this.
-pub const TO_BOOT: Duration = Duration::from_secs(180);
+pub const TO_BOOT: Duration = Duration::from_secs(400);
 
 /// An orderly end: each service has its own limit.
 const TO_END: Duration = Duration::from_secs(120);

@@ -8,7 +8,7 @@ use crate::bench::Bench;
 use crate::standing;
 
 /// It is looked for longer than it may take, so that a figure is there even when it is too late.
-const TO_SEE: Duration = Duration::from_secs(480);
+const TO_SEE: Duration = Duration::from_secs(600);
 
 pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<String> {
     bench.put_away();
