@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -157,7 +157,9 @@ impl Card {
     /// If it cannot be read.
     pub fn digest(&self, number: u64) -> anyhow::Result<Digest> {
         let mut digester = tide_photo::Hasher::default();
-        let (mut reading, mut chunk) = (self.read_partition(number)?, vec![0; CHUNK_BYTES]);
+        let (reading, mut chunk) = (self.read_partition(number)?, vec![0; CHUNK_BYTES]);
+        // An image may end before its last partition does; on a card the rest is there.
+        let mut reading = reading.chain(io::repeat(0)).take(self.expect_partition(number)?.bytes);
         loop {
             match reading.read(&mut chunk)? {
                 0 => return Ok(digester.finish()),
