@@ -51,7 +51,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 /// As [`run`].
 pub(crate) fn run_in(config: &Config, workspace: &Workspace, options: &[String]) -> Result<()> {
     ensure_qemu()?;
-    let programs = cross::build(config, workspace, None, cross::STATION)?;
+    // Where there is Debian's compiler: `cross` has rustup fetch a toolchain, and may change the one that this very build runs with.
+    let with = is_debian().then_some(cross::With::Debian);
+    let programs = cross::build(config, workspace, with, cross::STATION)?;
     let folder = workspace.target.join("image-debian");
     std::fs::create_dir_all(&folder)?;
     image::build_debian(config, workspace, &programs, &folder)?;

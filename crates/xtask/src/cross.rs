@@ -92,11 +92,11 @@ fn chosen() -> With {
     if is_debian() && !has_container_engine() { With::Debian } else { With::Cross }
 }
 
+/// Whether the engine that `cross` would take answers: docker where it is installed, running or not, else podman.
 fn has_container_engine() -> bool {
-    ["docker", "podman"].iter().any(|engine| {
-        let asked = Command::new(engine).arg("info").stdout(Stdio::null()).stderr(Stdio::null()).status();
-        asked.is_ok_and(|status| status.success())
-    })
+    let asked =
+        |engine: &&str| Command::new(engine).arg("info").stdout(Stdio::null()).stderr(Stdio::null()).status().ok();
+    ["docker", "podman"].iter().find_map(asked).is_some_and(|status| status.success())
 }
 
 fn cross(config: &Config, workspace: &Workspace, target: &Path) -> Result<Command> {
