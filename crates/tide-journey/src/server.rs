@@ -4,6 +4,7 @@ use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use reqwest::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
@@ -263,7 +264,11 @@ impl TestServer {
     /// If the certificate cannot be read.
     pub fn client_builder(&self) -> anyhow::Result<ClientBuilder> {
         let certificate = reqwest::Certificate::from_pem(&fs::read(self.certificate())?)?;
-        Ok(Client::builder().tls_certs_only([certificate]).redirect(reqwest::redirect::Policy::none()))
+        // A connection that lies idle may be closed by the server in the moment in which it is used again.
+        Ok(Client::builder()
+            .pool_idle_timeout(Duration::from_secs(5))
+            .tls_certs_only([certificate])
+            .redirect(reqwest::redirect::Policy::none()))
     }
 
     fn client_with(&self, headers: HeaderMap) -> anyhow::Result<Client> {

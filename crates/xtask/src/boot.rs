@@ -1,5 +1,6 @@
 //! `cargo xtask boot`: the Debian flavour of the card image, booted in QEMU.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Result, bail};
@@ -51,15 +52,24 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 /// As [`run`].
 pub(crate) fn run_in(config: &Config, workspace: &Workspace, options: &[String]) -> Result<()> {
     ensure_qemu()?;
+    let folder = build_in(config, workspace)?;
+    process::run(&mut process::cargo(&["build", "--workspace", "--bins", "--locked"]))?;
+    let mut boot = Command::new(workspace.target.join("debug/tide-boot"));
+    process::run(without_foreign_variables(&mut boot).arg("--image").arg(&folder).args(options))
+}
+
+/// Builds the card image that is booted, and returns its folder.
+///
+/// # Errors
+/// If something is missing, does not compile, or a layer is wrong.
+pub(crate) fn build_in(config: &Config, workspace: &Workspace) -> Result<PathBuf> {
     // Where there is Debian's compiler: `cross` has rustup fetch a toolchain, and may change the one that this very build runs with.
     let with = is_debian().then_some(cross::With::Debian);
     let programs = cross::build(config, workspace, with, cross::STATION)?;
     let folder = workspace.target.join("image-debian");
     std::fs::create_dir_all(&folder)?;
     image::build_debian(config, workspace, &programs, &folder)?;
-    process::run(&mut process::cargo(&["build", "--workspace", "--bins", "--locked"]))?;
-    let mut boot = Command::new(workspace.target.join("debug/tide-boot"));
-    process::run(without_foreign_variables(&mut boot).arg("--image").arg(&folder).args(options))
+    Ok(folder)
 }
 
 fn ensure_qemu() -> Result<()> {

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 pub(crate) struct Config {
     /// `TIDE_TEST_ALL=1`: a test that cannot run is a failure.
     pub(crate) test_all: bool,
+    /// `TIDE_TEST_BOOT=1`: the card image is booted, too.
+    pub(crate) test_boot: bool,
     /// `CI=true`: the tree must be committed whole.
     pub(crate) is_ci: bool,
     /// `TIDE_CACHE`: a folder that outlives the target folder.
@@ -48,6 +50,7 @@ impl Config {
     fn from_variables(variable: impl Fn(&str) -> Option<OsString>) -> Self {
         Self {
             test_all: variable("TIDE_TEST_ALL").is_some_and(|value| value == "1"),
+            test_boot: variable("TIDE_TEST_BOOT").is_some_and(|value| value == "1"),
             is_ci: variable("CI").is_some_and(|value| value == "true"),
             cache: variable("TIDE_CACHE").filter(|value| !value.is_empty()).map(PathBuf::from),
             rpi_image_gen: variable("RPI_IMAGE_GEN").filter(|value| !value.is_empty()).map(PathBuf::from),
