@@ -69,11 +69,13 @@ fn obtained() -> anyhow::Result<()> {
     let (pebble, mut server) = certified(LONG_S)?;
     ensure!(server.log().contains("serving with a self-made certificate until"), "{}", server.log());
     wait_for(expect_login_page(&pebble.client()?, &server))?;
+    // One, or more where Pebble has turned down a good nonce, as it does now and then.
+    let orders = pebble.orders()?;
 
     server.stop()?;
     server.restart()?;
     wait_for(expect_login_page(&pebble.client()?, &server))?;
-    ensure!(pebble.orders()? == 1, "the restart asked again: {}", pebble.log()?);
+    ensure!(orders > 0 && pebble.orders()? == orders, "the restart asked again: {}", pebble.log()?);
     ensure!(server.log().matches("self-made").count() == 1, "{}", server.log());
 
     // Stations trust the private authority that the settings name, or one that their system knows.
