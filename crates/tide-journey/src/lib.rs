@@ -4,6 +4,7 @@
 pub mod appliance;
 pub mod authority;
 pub mod browser;
+pub mod container;
 pub mod faults;
 pub mod gpsd;
 pub mod guest;

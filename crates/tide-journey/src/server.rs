@@ -255,7 +255,7 @@ impl TestServer {
     /// # Errors
     /// If the certificate cannot be read.
     pub fn client(&self) -> anyhow::Result<Client> {
-        self.client_with(HeaderMap::new())
+        Ok(self.client_builder()?.build()?)
     }
 
     /// The same, to be made up further.
@@ -271,10 +271,6 @@ impl TestServer {
             .redirect(reqwest::redirect::Policy::none()))
     }
 
-    fn client_with(&self, headers: HeaderMap) -> anyhow::Result<Client> {
-        Ok(self.client_builder()?.default_headers(headers).build()?)
-    }
-
     /// Logs the first operator in.
     ///
     /// # Errors
@@ -288,13 +284,7 @@ impl TestServer {
     /// # Errors
     /// If the server refuses.
     pub async fn log_in_as(&self, name: &str, password: &str) -> anyhow::Result<Login> {
-        let body = format!("username={name}&password={}", password.replace(' ', "+"));
-        let request = self.client()?.post(format!("{}/login", self.url())).body(body);
-        let answer = request.header("content-type", "application/x-www-form-urlencoded").send().await?;
-        let cookie = answer.headers().get(SET_COOKIE).with_context(|| format!("no cookie, but {}", answer.status()))?;
-        let cookie = cookie.to_str()?.split(';').next().unwrap_or_default();
-        let client = self.client_with(HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(cookie)?)]))?;
-        Ok(Login { client, base: self.url(), cookie: cookie.to_owned() })
+        Login::at(&self.url(), || self.client_builder(), name, password).await
     }
 
     fn log_file(&self) -> PathBuf {
@@ -307,6 +297,27 @@ impl TestServer {
 }
 
 impl Login {
+    /// Logs an operator in to a server that is somewhere.
+    ///
+    /// # Errors
+    /// If the server refuses.
+    pub async fn at(
+        base: &str,
+        builder: impl Fn() -> anyhow::Result<ClientBuilder>,
+        name: &str,
+        password: &str,
+    ) -> anyhow::Result<Self> {
+        let builder = || Ok::<_, anyhow::Error>(builder()?.redirect(reqwest::redirect::Policy::none()));
+        let body = format!("username={name}&password={}", password.replace(' ', "+"));
+        let request = builder()?.build()?.post(format!("{base}/login")).body(body);
+        let answer = request.header("content-type", "application/x-www-form-urlencoded").send().await?;
+        let cookie = answer.headers().get(SET_COOKIE).with_context(|| format!("no cookie, but {}", answer.status()))?;
+        let cookie = cookie.to_str()?.split(';').next().unwrap_or_default();
+        let headers = HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(cookie)?)]);
+        let client = builder()?.default_headers(headers).build()?;
+        Ok(Self { client, base: base.to_owned(), cookie: cookie.to_owned() })
+    }
+
     /// The session's cookie, as a browser sends it.
     pub fn cookie(&self) -> &str {
         &self.cookie

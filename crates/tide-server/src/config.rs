@@ -14,6 +14,7 @@ const SOURCES: Sources = Sources {
     default_file: "/etc/tide/server.toml",
     variables: &[
         ("TIDE_DATA_DIR", "data_dir"),
+        ("TIDE_PROTOTYPE_DIR", "prototype_dir"),
         ("TIDE_LISTEN", "listen"),
         ("TIDE_PUBLIC_NAME", "public_name"),
         ("TIDE_MAX_PHOTO_BYTES", "max_photo_bytes"),
@@ -44,6 +45,8 @@ pub const MAX_CREDENTIAL_BYTES: usize = 1_024;
 pub struct Settings {
     /// Folder that holds all state.
     pub data_dir: PathBuf,
+    /// Folder of a prototype whose photos are copied at the start, if it is there. None: only what lies in `data_dir`.
+    pub prototype_dir: Option<PathBuf>,
     /// Address and port to listen on.
     pub listen: SocketAddr,
     /// Name or address under which stations and operators reach this server, for the certificate and for `tide.toml`.
@@ -90,6 +93,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             data_dir: PathBuf::from("/data"),
+            prototype_dir: None,
             listen: SocketAddr::from(([0, 0, 0, 0], 5000)),
             public_name: None,
             max_photo_bytes: 32 * 1_024 * 1_024,
@@ -245,6 +249,16 @@ mod tests {
         assert_eq!(load(&[("TIDE_ANONYMOUS_STATION", "")]).unwrap().anonymous_station, None);
         assert!(load(&[("TIDE_ANONYMOUS_STATION", "old-devices")]).unwrap().anonymous_station.is_some());
         assert!(load(&[("TIDE_ANONYMOUS_STATION", "Old Devices")]).unwrap_err().contains("station name"));
+    }
+
+    #[test]
+    fn the_compose_file_passes_every_variable_on() {
+        const COMPOSE: &str = include_str!("../../../docker-compose.yml");
+        // The volume's place, the image's own, and the one that the port is in.
+        let fixed = ["TIDE_DATA_DIR", "TIDE_PROTOTYPE_DIR", "TIDE_LISTEN"];
+        for (name, _) in SOURCES.variables.iter().filter(|(name, _)| !fixed.contains(name)) {
+            assert!(COMPOSE.contains(&format!("\n      {name}: ${{{name}:-}}\n")), "{name} cannot be set there");
+        }
     }
 
     #[test]

@@ -41,18 +41,26 @@ fn start() -> anyhow::Result<ExitCode> {
 }
 
 async fn run() -> anyhow::Result<ExitCode> {
-    let command_line = CommandLine::parse();
+    let command = CommandLine::parse().command.unwrap_or(Command::Serve);
+    if let Command::Init(options) = &command {
+        // Where there is no server yet, there are no settings either.
+        commands::init(options);
+        return Ok(ExitCode::SUCCESS);
+    }
     let settings = Settings::load()?;
     let filter = EnvFilter::try_new(&settings.log).context("the setting `log` is no filter for tracing")?;
     let is_terminal = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal).with_writer(std::io::stderr).init();
-    match command_line.command.unwrap_or(Command::Serve) {
+    match command {
         Command::Serve => serve::serve(settings).await?,
         Command::Station(command) => commands::station(&settings, command).await?,
         Command::Operator(command) => commands::operator(&settings, command).await?,
         Command::Import(options) => commands::import(&settings, &options).await?,
         Command::Audit(options) => commands::audit(&settings, &options).await?,
         Command::Check(options) => return check::check(&settings, &options).await,
+        Command::Healthcheck => commands::healthcheck(&settings).await?,
+        // Done above.
+        Command::Init(_) => (),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,7 +61,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
             Some(CertificateFiles::load(&settings, &durable, Timestamp::now())?.server_config(challenges.as_ref())?)
         }
     };
-    import_in_place(&catalog, &durable);
+    import_prototypes(&catalog, &durable, settings.prototype_dir.as_deref());
     let listener = TcpListener::bind(settings.listen)
         .with_context(|| format!("failed to listen on {}; is another server running there?", settings.listen))?;
     listener.set_nonblocking(true)?;
@@ -123,10 +124,15 @@ fn claim(durable: &Durable) -> anyhow::Result<Alone> {
     })
 }
 
-/// Takes over what a prototype has left in the data folder, while the server already serves: many photos take their time. On a
-/// thread of its own, because it waits for the disk; the server does not wait for it when it stops, as it can go on next time.
-fn import_in_place(catalog: &Catalog, durable: &Durable) {
-    let Some(prototype) = Prototype::find(durable.root()) else { return };
+/// Takes over what a prototype has left in the data folder, or in a folder of its own, while the server already serves: many
+/// photos take their time. On a thread of its own, because it waits for the disk; the server does not wait for it when it stops,
+/// as it can go on next time.
+fn import_prototypes(catalog: &Catalog, durable: &Durable, elsewhere: Option<&Path>) {
+    let folders = std::iter::once(durable.root()).chain(elsewhere);
+    let prototypes: Vec<Prototype> = folders.filter_map(Prototype::find).collect();
+    if prototypes.is_empty() {
+        return;
+    }
     let (catalog, durable) = (catalog.clone(), durable.clone());
     let runtime = tokio::runtime::Handle::current();
     let import = async move {
@@ -134,11 +140,13 @@ fn import_in_place(catalog: &Catalog, durable: &Durable) {
             Ok(station) => station,
             Err(error) => return tracing::error!("{error}"),
         };
-        match prototype.import(&catalog, &durable, &station, &ProgressBar::hidden()).await {
-            Ok(Imported { photos, known, lost, odd_timestamps }) => {
-                tracing::info!(photos, known, lost, odd_timestamps, "took over a prototype's photos");
+        for prototype in prototypes {
+            match prototype.import(&catalog, &durable, &station, &ProgressBar::hidden()).await {
+                Ok(Imported { photos, known, lost, odd_timestamps }) => {
+                    tracing::info!(photos, known, lost, odd_timestamps, "took over a prototype's photos");
+                }
+                Err(error) => tracing::error!("failed to take over a prototype's photos: {error:#}"),
             }
-            Err(error) => tracing::error!("failed to take over a prototype's photos: {error:#}"),
         }
     };
     std::thread::spawn(move || runtime.block_on(import));

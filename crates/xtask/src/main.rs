@@ -2,6 +2,7 @@
 
 mod boot;
 mod config;
+mod container;
 mod cross;
 mod debian;
 mod demo;
@@ -32,6 +33,7 @@ enum Verb {
     Cross(cross::Arguments),
     Image(image::Arguments),
     Boot(boot::Arguments),
+    Container(container::Arguments),
     Demo(demo::Arguments),
     Verify(verify::Arguments),
 }
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Verb::Cross(arguments) => cross::run_verb(&arguments),
         Verb::Image(arguments) => image::run_verb(&arguments),
         Verb::Boot(arguments) => boot::run(&arguments),
+        Verb::Container(arguments) => container::run(&arguments),
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Verify(arguments) => verify::run(&arguments),
     };

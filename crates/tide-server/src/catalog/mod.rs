@@ -111,7 +111,9 @@ impl Catalog {
             .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
             .connect_with(options)
             .await?;
-        sqlx::migrate!("./migrations").run(&pool).await?;
+        // A newer server may have been here. What it has added does no harm, so an operator can go back one version; a change that
+        // would do harm waits until the version before it knows of it, too.
+        sqlx::migrate!("./migrations").set_ignore_missing(true).run(&pool).await?;
         Ok(Self { pool })
     }
 
@@ -169,6 +171,25 @@ mod tests {
         for _ in 0..=CONNECTIONS {
             catalog.answers().await.unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn a_newer_server_may_have_been_here() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tide.db");
+        let catalog = Catalog::open(&file).await.unwrap();
+        sqlx::raw_sql(
+            "alter table stations add column colour text;
+             insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+             values (99999, 'colour', true, x'00', 0)",
+        )
+        .execute(&catalog.pool)
+        .await
+        .unwrap();
+        catalog.close().await;
+        let older = Catalog::open(&file).await.unwrap();
+        older.import_station(&"pier-3".parse().unwrap(), CapturedAt::EPOCH).await.unwrap();
+        assert_eq!(older.stations().await.unwrap().len(), 1);
     }
 
     #[tokio::test]

@@ -1,6 +1,8 @@
 //! The command line.
 
+mod healthcheck;
 mod import;
+mod init;
 mod operator;
 mod station;
 
@@ -10,7 +12,9 @@ use crate::check::CheckOptions;
 use crate::config::Settings;
 use crate::serve::{open_catalog, open_existing_data_folder};
 
+pub use healthcheck::healthcheck;
 pub use import::{ImportOptions, import};
+pub use init::{InitOptions, init};
 pub use operator::{OperatorCommand, operator};
 pub use station::{StationCommand, station};
 
@@ -46,6 +50,10 @@ pub enum Command {
     Import(ImportOptions),
     /// Check that every photo of the catalog has its bytes, and the reverse. Exit status 1 if not.
     Check(CheckOptions),
+    /// Ask the server on this machine whether it is well. Exit status 1 if not.
+    Healthcheck,
+    /// Print a script that puts a server in a container on this machine, by the one command that the README shows.
+    Init(InitOptions),
 }
 
 /// How much of the audit log.

@@ -1,5 +1,6 @@
 //! What a station's status says, line by line, and which of it wants a look.
 
+use semver::Version;
 use tide_photo::CapturedAt;
 use tide_photo::status::{GpsStatus, Room, SpoolStatus, StationStatus};
 
@@ -47,9 +48,19 @@ pub(super) fn facts(status: &StationStatus, received_at: CapturedAt) -> Vec<Fact
             .temperature_c
             .map(|heat| Fact { is_problem: heat >= HOT_C, ..fact("Temperature", format!("{heat:.0} °C")) }),
         status.gps.as_ref().map(|gps| satellites(gps, status.at)),
-        Some(fact("Running", format!("for {}, version {}", span(status.monotonic_us / 1_000_000), status.software))),
+        Some(fact("Running", format!("for {}", span(status.monotonic_us / 1_000_000)))),
+        Some(fact("Version", version(&status.software))),
     ];
     facts.into_iter().flatten().collect()
+}
+
+/// The version of this server.
+pub(super) const SERVER_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Whether a station's program is older than this server. What is no version is not compared.
+pub(super) fn is_behind(software: &str) -> bool {
+    let [station, server] = [software, SERVER_VERSION].map(Version::parse);
+    station.is_ok_and(|station| server.is_ok_and(|server| station < server))
 }
 
 /// `5 min ago`; `just now` for what is not a minute past, or lies ahead.
@@ -81,6 +92,11 @@ fn fact(name: &'static str, text: impl Into<String>) -> Fact {
 
 fn problem(name: &'static str, text: impl Into<String>) -> Fact {
     Fact { is_problem: true, ..fact(name, text) }
+}
+
+/// No problem: an older station goes on delivering, and during an update all of them are behind.
+fn version(software: &str) -> String {
+    if is_behind(software) { format!("{software}, older than this server") } else { software.to_owned() }
 }
 
 fn clocks_apart(apart_s: i64) -> String {
@@ -200,7 +216,18 @@ mod tests {
         let told: Vec<String> = facts(&example(at(0)), at(0)).into_iter().map(|fact| fact.text).collect();
         let expected = ["no photo", "usb, 7 taken, 0 missed", "12.3 GB of 30.0 GB free", "49 °C"];
         assert_eq!(told[..4], expected);
-        assert_eq!(told[4..], ["fix, 9 satellites", "for 25 h, version 0.1.0"]);
+        assert_eq!(told[4..], ["fix, 9 satellites", "for 25 h", "0.1.0"]);
+    }
+
+    #[test]
+    fn an_older_version_than_the_servers_is_behind() {
+        let server = Version::parse(SERVER_VERSION).unwrap();
+        let newer = Version::new(server.major, server.minor, server.patch + 1).to_string();
+        for (software, expected) in [("0.0.9", true), (SERVER_VERSION, false), (&newer, false), ("mine", false)] {
+            assert_eq!(is_behind(software), expected, "{software}");
+        }
+        let told: Vec<String> = problems(|status| status.software = "0.0.9".to_owned());
+        assert_eq!(told, Vec::<String>::new(), "it is no problem");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::Html;
 use tide_photo::{CapturedAt, ClockQuality, StationName};
 
-use super::station_facts::{Fact, ago, facts, seconds_between};
+use super::station_facts::{Fact, SERVER_VERSION, ago, facts, is_behind, seconds_between};
 use super::{LoggedIn, PageError};
 use crate::app::{App, now};
 use crate::catalog::{Operator, StationOverview};
@@ -19,6 +19,10 @@ const SILENT_S: i64 = 15 * 60;
 struct StationsPage {
     operator: Option<Operator>,
     cards: Vec<Card>,
+    /// This server's.
+    version: &'static str,
+    /// Stations that run an older one.
+    behind: Vec<StationName>,
 }
 
 /// One station.
@@ -68,8 +72,17 @@ impl Condition {
 /// See [`PageError`].
 pub async fn stations(State(app): State<App>, LoggedIn(operator): LoggedIn) -> Result<Html<String>, PageError> {
     let now = now();
-    let cards = app.catalog.station_overviews().await?.into_iter().map(|overview| Card::of(overview, now)).collect();
-    Ok(Html(StationsPage { operator: Some(operator), cards }.render()?))
+    let overviews = app.catalog.station_overviews().await?;
+    let behind =
+        overviews.iter().filter(|overview| runs_older_version(overview)).map(|overview| overview.station.name.clone());
+    let behind = behind.collect();
+    let cards = overviews.into_iter().map(|overview| Card::of(overview, now)).collect();
+    Ok(Html(StationsPage { operator: Some(operator), cards, version: SERVER_VERSION, behind }.render()?))
+}
+
+fn runs_older_version(overview: &StationOverview) -> bool {
+    let status = overview.heard.as_ref().and_then(|heard| heard.status.as_ref());
+    status.is_some_and(|status| is_behind(&status.software))
 }
 
 impl Card {

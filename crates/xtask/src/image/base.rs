@@ -79,7 +79,7 @@ fn make(layers: &Layers, draft: &Path) -> Result<()> {
 }
 
 /// Debian registers QEMU where systemd runs; a container has to do it by hand.
-fn run_foreign_programs() -> Result<()> {
+pub(crate) fn run_foreign_programs() -> Result<()> {
     if can_run_aarch64() {
         return Ok(());
     }

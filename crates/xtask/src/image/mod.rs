@@ -22,6 +22,8 @@ use crate::workspace::Workspace;
 use layers::Layers;
 use root::Root;
 
+pub(crate) use base::run_foreign_programs;
+
 /// Build a card image.
 #[derive(Args)]
 pub(crate) struct Arguments {

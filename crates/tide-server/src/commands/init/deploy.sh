@@ -1,0 +1,129 @@
+#!/bin/sh
+# Puts a Tide Recorder server on this machine, or brings one up to date. It is run by
+#
+#   sh -c "$(docker run --rm @IMAGE@ init)"
+#
+# and makes the folder `tide-recorder` here, with the compose file and a file `.env` in it. TIDE_FOLDER names another folder,
+# TIDE_PUBLIC_NAME, TIDE_PORT and ADMIN_PASS answer its questions beforehand.
+set -eu
+
+image='@IMAGE@'
+folder=${TIDE_FOLDER:-$PWD/tide-recorder}
+
+fail() {
+    printf '\ntide-server init: %s\n' "$1" >&2
+    exit 1
+}
+
+# The address of this machine on the way that leads out of it.
+own_address() {
+    case $(uname -s) in
+        Darwin) ipconfig getifaddr "$(route -n get default | awk '/interface:/ { print $2 }')" ;;
+        *) ip -4 route get 192.0.2.1 | sed -n 's/.* src \([0-9.]*\).*/\1/p' || hostname -I | cut -d ' ' -f 1 ;;
+    esac 2>/dev/null | head -n 1
+}
+
+# ask QUESTION DEFAULT: the answer, or the default where nobody can be asked.
+ask() {
+    answer=
+    if [ -t 0 ]; then
+        printf '%s [%s]: ' "$1" "$2" >&2
+        read -r answer
+    fi
+    printf '%s' "${answer:-$2}"
+}
+
+# setting NAME VALUE: a line of `.env`, in place of the one that was there.
+setting() {
+    { grep -v "^$1=" .env || true; } > .env.new
+    printf '%s=%s\n' "$1" "$2" >> .env.new
+    mv .env.new .env
+}
+
+value_of() {
+    sed -n "s/^$1=//p" .env | tail -n 1
+}
+
+docker info > /dev/null 2>&1 || fail 'Docker does not answer. Install it, start it, and see that `docker info` works for this user; then run this again.'
+if docker compose version > /dev/null 2>&1; then
+    compose='docker compose'
+elif command -v docker-compose > /dev/null; then
+    compose='docker-compose'
+else
+    fail 'Docker has no compose here. Install the package docker-compose-plugin (or docker-compose), then run this again.'
+fi
+
+# What a container of ours could read there is nobody else's business.
+mkdir -p "$folder" && chmod 700 "$folder" && cd "$folder" || fail "The folder $folder cannot be made. Name another in TIDE_FOLDER."
+is_new=
+if [ ! -e .env ]; then
+    is_new=yes
+    : > .env
+fi
+[ -e docker-compose.yml ] || cat > docker-compose.yml << 'END OF THE COMPOSE FILE'
+@COMPOSE@
+END OF THE COMPOSE FILE
+
+setting TIDE_IMAGE "$image"
+[ -z "${TIDE_PORT:-}" ] || setting TIDE_PORT "$TIDE_PORT"
+if [ -n "${TIDE_PUBLIC_NAME:-}" ]; then
+    setting TIDE_PUBLIC_NAME "$TIDE_PUBLIC_NAME"
+elif [ -z "$(value_of TIDE_PUBLIC_NAME)" ]; then
+    name=$(ask 'Name or address under which stations and browsers reach this machine' "$(own_address)")
+    [ -n "$name" ] || fail 'This machine has no address that could be found. Set TIDE_PUBLIC_NAME to its name or address, then run this again.'
+    setting TIDE_PUBLIC_NAME "$name"
+fi
+name=$(value_of TIDE_PUBLIC_NAME)
+port=$(value_of TIDE_PORT)
+# What the shell still holds would win over the file.
+unset TIDE_IMAGE TIDE_PORT TIDE_PUBLIC_NAME
+
+$compose up -d || fail "The container could not be started; the lines above say why. Mend that, then run this again."
+printf 'Waiting for the server to be well ' >&2
+waited=0
+until $compose exec -T web tide-server healthcheck > /dev/null 2>&1; do
+    waited=$((waited + 2))
+    if [ "$waited" -gt 120 ]; then
+        $compose logs --tail 20 >&2
+        fail 'The server is not well after two minutes; its last words are above.'
+    fi
+    printf '.' >&2
+    sleep 2
+done
+printf '\n' >&2
+
+password=
+if [ -n "$is_new" ]; then
+    password=$($compose logs | sed -n 's/.* password   //p' | tail -n 1)
+fi
+chosen=
+if [ -n "$password" ]; then
+    chosen=${ADMIN_PASS:-}
+    if [ -z "$chosen" ] && [ -t 0 ]; then
+        printf 'Password for the operator `admin`, at least 8 characters (Enter: one is made): ' >&2
+        trap 'stty echo' EXIT
+        stty -echo
+        read -r chosen
+        stty echo
+        trap - EXIT
+        printf '\n' >&2
+    fi
+    if [ -n "$chosen" ]; then
+        # Through a pipe: what is on a command line can be seen by everybody on this machine.
+        if printf '%s\n' "$chosen" | $compose exec -T web tide-server operator password admin; then
+            password='(as you have chosen)'
+        else
+            printf 'That password was not taken; the one below stays.\n' >&2
+        fi
+    fi
+fi
+
+printf '\n  Open      https://%s:%s\n' "$name" "${port:-5000}"
+printf '            (the certificate is this server'\''s own: browsers ask about it once)\n'
+if [ -n "$password" ]; then
+    printf '  User      admin\n'
+    printf '  Password  %s\n' "$password"
+fi
+printf '  Folder    %s\n\n' "$folder"
+printf '  The tide.toml for a station'\''s card:\n\n'
+printf '      (cd "%s" && %s exec -T web tide-server station add pier-3 --config) > tide.toml\n\n' "$folder" "$compose"
