@@ -65,6 +65,7 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<String> {
         ensure!(has_data || !had_data, "after cut {}: the data partition has gone from the table", cut + 1);
         had_data |= has_data;
         most_waiting = most_waiting.max(seen.waiting.len());
+        println!("    cut {} of {}: {} photos wait, all whole", cut + 1, bench.plan.cuts, seen.waiting.len());
         // Those of every cut, for what waited once must be on the server in the end.
         waiting.extend(seen.waiting);
     }

@@ -8,6 +8,7 @@ mod data_beyond_repair;
 mod first_boot;
 mod gps_unplugged;
 mod hung;
+mod login;
 mod offline;
 mod raspi3b;
 mod standing;
@@ -62,7 +63,7 @@ struct Scenario {
 }
 
 /// In an order in which one card goes from one to the next: a boot costs a minute.
-const SCENARIOS: [Scenario; 11] = [
+const SCENARIOS: [Scenario; 12] = [
     Scenario {
         name: "first-boot",
         about: "a fresh card and an RTC of 2000: the clock is set from GPS, and a photo by it is in the server's list",
@@ -86,6 +87,12 @@ const SCENARIOS: [Scenario; 11] = [
         about: "no receiver after a reboot: photos go on by the RTC and say so, until it is plugged in",
         is_short: false,
         run: gps_unplugged::run,
+    },
+    Scenario {
+        name: "login",
+        about: "a key and a Wi-Fi network put into tide.toml later: the next boot takes them up, and nobody else comes in",
+        is_short: false,
+        run: login::run,
     },
     Scenario {
         name: "hung-recorder",

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use tide_journey::appliance::{Card, Machine, Photo, Shell, Stand, TO_BOOT, until};
 
@@ -63,6 +65,17 @@ impl Station {
     ) -> anyhow::Result<(Photo, Duration)> {
         let now = Timestamp::now();
         self.until_photo(stand, what, limit, |photo| photo.at > now)
+    }
+
+    /// Writes `tide.toml` as a person does on a PC between two boots.
+    pub(crate) fn put_settings(&mut self, settings: &str) -> anyhow::Result<()> {
+        let steps = [
+            "mount -o remount,rw /boot/firmware".to_owned(),
+            format!("echo {} | base64 -d >/boot/firmware/tide.toml", STANDARD.encode(settings)),
+            "sync".to_owned(),
+            "mount -o remount,ro /boot/firmware".to_owned(),
+        ];
+        self.shell().output(&steps.join(" && ")).map(drop)
     }
 
     /// Seconds since the kernel began.

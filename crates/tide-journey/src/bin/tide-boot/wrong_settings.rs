@@ -5,8 +5,6 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use tide_journey::appliance::{Card, Disk, Rtc, Stand, until};
 
 use crate::bench::Bench;
@@ -110,16 +108,8 @@ fn expect_no_photo(station: &mut Station, stand: &Stand, before: usize) -> anyho
     Ok(())
 }
 
-/// What a person does on a PC between two boots.
 fn rewrite(station: &mut Station, settings: &str) -> anyhow::Result<()> {
-    let file = "/boot/firmware/tide.toml";
-    let steps = [
-        "mount -o remount,rw /boot/firmware".to_owned(),
-        format!("echo {} | base64 -d >{file}", STANDARD.encode(settings)),
-        "sync".to_owned(),
-        "mount -o remount,ro /boot/firmware".to_owned(),
-    ];
-    station.shell().output(&steps.join(" && "))?;
+    station.put_settings(settings)?;
     // It may end with a failure: the settings are wrong.
     station.shell().run("systemctl restart tide-provision.service").map(drop)
 }
