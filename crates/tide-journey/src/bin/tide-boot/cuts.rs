@@ -15,6 +15,9 @@ use crate::station::Station;
 /// As often as an emulated processor manages: there is always a photo in hand.
 const INTERVAL_S: u32 = 2;
 
+/// Some photos' time without network.
+const TO_WAIT: Duration = Duration::from_secs(20);
+
 const ROOT: u64 = 2;
 const DATA: u64 = 3;
 
@@ -110,6 +113,9 @@ pub(crate) fn run_with_lost_writes(bench: &mut Bench) -> anyhow::Result<String> 
     std::fs::File::create(&log)?;
     let mut station = bench.switch_on(&name, station.card, Rtc::Set, Disk::Logged(&log))?;
     station.until_new_photo(&bench.stand, "the station shoots while its writes are logged", TO_SHOOT)?;
+    // So that photos wait, and the last writes are theirs.
+    station.machine.set_network(false)?;
+    std::thread::sleep(TO_WAIT);
     std::thread::sleep(Duration::from_millis(random.random_range(AT_WORK_MS)));
     station.machine.cut_power()?;
     let log = WriteLog::read(&log)?;

@@ -27,11 +27,15 @@
     try {
         $isNew = -not (Test-Path .env)
         if ($isNew) { New-Item -ItemType File .env | Out-Null }
-        if (-not (Test-Path docker-compose.yml)) {
-            [IO.File]::WriteAllText((Join-Path $folder 'docker-compose.yml'), @'
+        $compose = @'
 @COMPOSE@
-'@ + "`n")
+'@ + "`n"
+        # Changes of one's own belong into docker-compose.override.yml; whoever made some here finds them again.
+        if ((Test-Path docker-compose.yml) -and (Get-Content -Raw docker-compose.yml) -ne $compose) {
+            Move-Item -Force docker-compose.yml docker-compose.yml.before
+            Write-Host "The compose file has changed; the one before is $folder/docker-compose.yml.before"
         }
+        [IO.File]::WriteAllText((Join-Path $folder 'docker-compose.yml'), $compose)
         Set-Setting TIDE_IMAGE $image
         if ($env:TIDE_PORT) { Set-Setting TIDE_PORT $env:TIDE_PORT }
         if ($env:TIDE_PUBLIC_NAME) {
@@ -73,7 +77,7 @@
         if ($password) {
             $chosen = $env:ADMIN_PASS
             if (-not $chosen) {
-                $typed = Read-Host 'Password for the operator `admin`, at least 8 characters (Enter: one is made)' -AsSecureString
+                $typed = Read-Host 'Password for the operator admin, at least 8 characters (Enter: one is made)' -AsSecureString
                 $chosen = [Net.NetworkCredential]::new('', $typed).Password
             }
             if ($chosen) {

@@ -44,7 +44,7 @@ value_of() {
     sed -n "s/^$1=//p" .env | tail -n 1
 }
 
-docker info > /dev/null 2>&1 || fail 'Docker does not answer. Install it, start it, and see that `docker info` works for this user; then run this again.'
+docker info > /dev/null 2>&1 || fail 'Docker does not answer. Install it, start it, and see that "docker info" works for this user; then run this again.'
 if docker compose version > /dev/null 2>&1; then
     compose='docker compose'
 elif command -v docker-compose > /dev/null; then
@@ -54,15 +54,23 @@ else
 fi
 
 # What a container of ours could read there is nobody else's business.
-mkdir -p "$folder" && chmod 700 "$folder" && cd "$folder" || fail "The folder $folder cannot be made. Name another in TIDE_FOLDER."
+if ! { mkdir -p "$folder" && chmod 700 "$folder" && cd "$folder"; }; then
+    fail "The folder $folder cannot be made. Name another in TIDE_FOLDER."
+fi
 is_new=
 if [ ! -e .env ]; then
     is_new=yes
     : > .env
 fi
-[ -e docker-compose.yml ] || cat > docker-compose.yml << 'END OF THE COMPOSE FILE'
+cat > docker-compose.yml.new << 'END OF THE COMPOSE FILE'
 @COMPOSE@
 END OF THE COMPOSE FILE
+# Changes of one's own belong into docker-compose.override.yml; whoever made some here finds them again.
+if [ -e docker-compose.yml ] && ! cmp -s docker-compose.yml docker-compose.yml.new; then
+    mv docker-compose.yml docker-compose.yml.before
+    printf 'The compose file has changed; the one before is %s/docker-compose.yml.before\n' "$folder" >&2
+fi
+mv docker-compose.yml.new docker-compose.yml
 
 setting TIDE_IMAGE "$image"
 [ -z "${TIDE_PORT:-}" ] || setting TIDE_PORT "$TIDE_PORT"
@@ -100,7 +108,7 @@ chosen=
 if [ -n "$password" ]; then
     chosen=${ADMIN_PASS:-}
     if [ -z "$chosen" ] && [ -t 0 ]; then
-        printf 'Password for the operator `admin`, at least 8 characters (Enter: one is made): ' >&2
+        printf 'Password for the operator admin, at least 8 characters (Enter: one is made): ' >&2
         trap 'stty echo' EXIT
         stty -echo
         read -r chosen
