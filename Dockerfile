@@ -24,7 +24,7 @@ RUN case "$TARGETARCH" in \
     dpkg --add-architecture "$TARGETARCH"; \
     apt-get update; \
     apt-get install -y --no-install-recommends \
-        ca-certificates cargo-web gcc libc6-dev rustc-web \
+        ca-certificates cargo-web gcc libc6-dev make rustc-web \
         "gcc-$gnu" "libc6-dev:$TARGETARCH" "libstd-rust-web-dev:$TARGETARCH"
 
 # All that the server needs around it: the C library, which also looks names up, and the roots that an ACME authority is trusted by.
