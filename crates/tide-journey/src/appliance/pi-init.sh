@@ -38,6 +38,7 @@ load_drivers() {
     return 1
 }
 
+# shellcheck source=/dev/null
 . /script
 # Debian's device tree names nothing that could switch a Pi off. A reset ends QEMU as well.
 echo b >/proc/sysrq-trigger

@@ -1,4 +1,5 @@
 #!/bin/busybox sh
+# shellcheck shell=dash
 # The first program of a guest: it makes a small system ready, runs the journey's script, and switches the machine off.
 
 /bin/busybox mkdir -p /dev /proc /run /sys /tmp
@@ -35,5 +36,6 @@ i2c_chip() {
     modprobe i2c-stub "chip_addr=$1"
 }
 
+# shellcheck source=/dev/null
 . /script
 poweroff -f
