@@ -1,4 +1,5 @@
-//! Programs written in Rust that the verbs need, each at one version, built from crates.io where they are missing.
+//! Programs that the verbs need, each at one version, so that every machine judges alike: built from crates.io, or installed from
+//! PyPI, where they are missing.
 
 use std::fs;
 use std::path::{self, Path, PathBuf};
@@ -14,8 +15,42 @@ use crate::workspace::Workspace;
 pub(crate) struct Tool {
     /// The name of both.
     pub(crate) name: &'static str,
-    /// The only version that will do, so that every machine judges alike.
+    /// The only version that will do.
     pub(crate) version: &'static str,
+}
+
+/// A program from PyPI, which gets a folder of its own. Python must have `venv`.
+pub(crate) struct PythonTool {
+    /// What PyPI calls it.
+    pub(crate) package: &'static str,
+    /// The only version that will do.
+    pub(crate) version: &'static str,
+    /// The program's name.
+    pub(crate) program: &'static str,
+}
+
+impl PythonTool {
+    /// The program: from the cache, or installed now.
+    ///
+    /// # Errors
+    /// If it cannot be installed.
+    pub(crate) fn ensure(&self, config: &Config, workspace: &Workspace) -> Result<PathBuf> {
+        let Self { package, version, program } = self;
+        let folder = folder(config, workspace)?.join(format!("{package}-{version}"));
+        let path = folder.join("bin").join(program);
+        if !path.exists() {
+            process::run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+            let mut pip = Command::new(folder.join("bin/pip"));
+            let wanted = format!("{package}=={version}");
+            process::run(pip.args(["install", "--quiet", "--disable-pip-version-check", &wanted]))?;
+        }
+        Ok(path)
+    }
+}
+
+/// Where tools lie, and stay.
+fn folder(config: &Config, workspace: &Workspace) -> Result<PathBuf> {
+    Ok(path::absolute(config.cache.as_deref().unwrap_or(&workspace.target))?.join("tools"))
 }
 
 impl Tool {
@@ -24,7 +59,7 @@ impl Tool {
     /// # Errors
     /// If it cannot be built.
     pub(crate) fn ensure(&self, config: &Config, workspace: &Workspace) -> Result<PathBuf> {
-        let folder = path::absolute(config.cache.as_deref().unwrap_or(&workspace.target))?.join("tools");
+        let folder = folder(config, workspace)?;
         let cached = folder.join("bin").join(self.name);
         let installed = [cached.clone(), PathBuf::from(self.name)];
         if let Some(program) = installed.into_iter().find(|program| self.is_at(program)) {
