@@ -36,7 +36,7 @@ pub(crate) const TARGET: &str = "aarch64-unknown-linux-gnu";
 pub(crate) const STATION: &[&str] = &["tide-provision", "tide-recorder", "tide-timesync"];
 
 /// A Pi may be the server, too.
-const ALL: &[&str] = &["tide-provision", "tide-recorder", "tide-server", "tide-timesync"];
+pub(crate) const ALL: &[&str] = &["tide-provision", "tide-recorder", "tide-server", "tide-timesync"];
 
 /// The last release, of 2023; its images are those that Cross.toml pins.
 const CROSS: Tool = Tool { name: "cross", version: "0.2.5" };
@@ -73,18 +73,27 @@ pub(crate) fn run_verb(arguments: &Arguments) -> Result<()> {
 /// # Errors
 /// As [`run_verb`].
 pub(crate) fn build(config: &Config, workspace: &Workspace, with: Option<With>, programs: &[&str]) -> Result<PathBuf> {
-    let with = with.unwrap_or_else(chosen);
-    // Beside what this machine's own compiler makes: the two are of different versions and would throw each other's work away.
-    let cache = std::path::absolute(config.cache.as_deref().unwrap_or(&workspace.target))?;
-    let target = cache.join(match with {
-        With::Cross => "cross-container",
-        With::Debian => "cross",
-    });
-    match with {
-        With::Cross => run(with_programs(&mut cross(config, workspace, &target)?, workspace, programs))?,
-        With::Debian => run(with_programs(&mut debians(&target)?, workspace, programs))?,
+    if with.unwrap_or_else(chosen) == With::Cross {
+        return with_cross(config, workspace, TARGET, programs);
     }
+    let target = cache(config, workspace)?.join("cross");
+    run(with_programs(&mut debians(&target)?, workspace, TARGET, programs))?;
     Ok(target.join(TARGET).join("release"))
+}
+
+/// The same with `cross` and for an architecture of which Cross.toml names the container.
+///
+/// # Errors
+/// As [`run_verb`].
+pub(crate) fn with_cross(config: &Config, workspace: &Workspace, triple: &str, programs: &[&str]) -> Result<PathBuf> {
+    let target = cache(config, workspace)?.join("cross-container");
+    run(with_programs(&mut cross(config, workspace, &target)?, workspace, triple, programs))?;
+    Ok(target.join(triple).join("release"))
+}
+
+/// Where both compilers build, in a folder each: they are of different versions and would throw each other's work away.
+fn cache(config: &Config, workspace: &Workspace) -> Result<PathBuf> {
+    Ok(std::path::absolute(config.cache.as_deref().unwrap_or(&workspace.target))?)
 }
 
 /// `cross` is the customer's choice, wherever it can run.
@@ -123,7 +132,12 @@ fn debians(target: &Path) -> Result<Command> {
     Ok(command)
 }
 
-fn with_programs<'a>(command: &'a mut Command, workspace: &Workspace, programs: &[&str]) -> &'a mut Command {
-    command.current_dir(&workspace.root).args(["--locked", "--release", "--target", TARGET]);
+fn with_programs<'a>(
+    command: &'a mut Command,
+    workspace: &Workspace,
+    triple: &str,
+    programs: &[&str],
+) -> &'a mut Command {
+    command.current_dir(&workspace.root).args(["--locked", "--release", "--target", triple]);
     command.args(programs.iter().flat_map(|program| ["--package", program]))
 }

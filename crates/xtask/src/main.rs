@@ -8,6 +8,7 @@ mod debian;
 mod demo;
 mod image;
 mod process;
+mod release;
 mod release_run;
 mod scan;
 mod tools;
@@ -34,6 +35,7 @@ enum Verb {
     Image(image::Arguments),
     Boot(boot::Arguments),
     Container(container::Arguments),
+    Release(release::Arguments),
     Demo(demo::Arguments),
     Verify(verify::Arguments),
 }
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Verb::Image(arguments) => image::run_verb(&arguments),
         Verb::Boot(arguments) => boot::run(&arguments),
         Verb::Container(arguments) => container::run(&arguments),
+        Verb::Release(arguments) => release::run(&arguments),
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Verify(arguments) => verify::run(&arguments),
     };
