@@ -12,6 +12,8 @@ mod summary;
 mod test_report;
 mod testing;
 mod top_level;
+mod workflow_rules;
+mod workflows;
 
 use std::time::Instant;
 

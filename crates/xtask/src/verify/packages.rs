@@ -1,6 +1,6 @@
 //! The system packages that the journeys need: a browser to look through, an ACME authority, a reader of photos' descriptions, a
-//! clock that can be set, a daemon that hears GPS receivers, a tracer that kills at a system call, a machine to boot, and the
-//! prototype's and strangers' clients.
+//! clock that can be set, a daemon that hears GPS receivers, a tracer that kills at a system call, a machine to boot, the
+//! prototype's and strangers' clients, and what checks shell scripts.
 
 use std::env;
 use std::fs;
@@ -28,15 +28,17 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("gpsfake", "gpsd-clients"),
     ("pebble", "pebble"),
     ("qemu-system-x86_64", "qemu-system-x86"),
+    ("shellcheck", "shellcheck"),
     ("strace", "strace"),
     ("systemd-analyze", "systemd"),
     ("xz", "xz-utils"),
     ("zstd", "zstd"),
 ];
 
-/// Each module that Python must have, and the Debian package that brings it: the prototype's stations upload with `requests`, and
-/// a stranger's client for uploads that resume (tus) with `tusclient`.
-const PYTHON_MODULES: &[(&str, &str)] = &[("requests", "python3-requests"), ("tusclient", "python3-tuspy")];
+/// Each module that Python must have, and the Debian package that brings it: tools from PyPI get their folders by `ensurepip`, the
+/// prototype's stations upload with `requests`, and a stranger's client for uploads that resume (tus) with `tusclient`.
+const PYTHON_MODULES: &[(&str, &str)] =
+    &[("ensurepip", "python3-venv"), ("requests", "python3-requests"), ("tusclient", "python3-tuspy")];
 
 /// Where Debian keeps daemons, which only root has on the `PATH`.
 const DAEMONS: &str = "/usr/sbin";

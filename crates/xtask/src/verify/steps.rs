@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use super::{Session, arrows, clean_tree, dependencies, invariants, packages, testing, top_level};
+use super::{Session, arrows, clean_tree, dependencies, invariants, packages, testing, top_level, workflows};
 use crate::boot;
 use crate::debian::is_debian;
 use crate::process::{cargo, run, without_foreign_variables};
@@ -25,6 +25,11 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "format", promise: "the code is formatted", run: format },
     Step { name: "top-level", promise: "the top of the tree holds only what belongs there", run: top_level::check },
     Step { name: "invariants", promise: "what must never be in the sources is not there", run: invariants::check },
+    Step {
+        name: "workflows",
+        promise: "workflows and shell scripts have nothing for their linters",
+        run: workflows::check,
+    },
     Step { name: "arrows", promise: "our crates depend on each other only downwards", run: arrows::check },
     Step { name: "lints", promise: "clippy has nothing to say", run: lints },
     Step { name: "docs", promise: "the documentation builds, and its links lead somewhere", run: docs },
