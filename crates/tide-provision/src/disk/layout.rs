@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 /// Where partitions begin and end: a multiple of the erase blocks of the cards that we know of, as in Raspberry Pi OS's images.
 const ALIGNMENT_BYTES: u64 = 4 * MIB;
 
-/// No data partition is smaller: it would be full after a day of photos, or at once.
-pub(super) const MIN_DATA_BYTES: u64 = 128 * MIB;
+/// No data partition is smaller. The recorder leaves 256 MiB of it free, the journal takes up to 64 MiB and the file system some 30:
+/// in less than this, photos would find little room or none, and wait in memory, where no power cut spares them.
+pub(super) const MIN_DATA_BYTES: u64 = 512 * MIB;
 
 /// Cards from this size on keep a spare.
 const MIN_CARD_WITH_SPARE_BYTES: u64 = 2 * GIB;
 
 /// The spare's part of the card, between these limits. Our choice: it need only keep a station going until somebody comes.
 const SPARE_PART: u64 = 8;
-const MIN_SPARE_BYTES: u64 = 256 * MIB;
+const MIN_SPARE_BYTES: u64 = MIN_DATA_BYTES;
 const MAX_SPARE_BYTES: u64 = 4 * GIB;
 
 const MIB: u64 = 1_024 * 1_024;
@@ -174,8 +175,8 @@ mod tests {
 
     #[test]
     fn the_first_boot_takes_the_room_less_a_spare() {
-        assert_eq!(made(1_024 * MIB), (708, 316, 0));
-        assert_eq!(made(2_048 * MIB), (708, 1_084, 256));
+        assert_eq!(made(1_536 * MIB), (708, 828, 0));
+        assert_eq!(made(2_048 * MIB), (708, 828, 512));
         assert_eq!(made(8_000 * MIB), (708, 6_292, 1_000));
         assert_eq!(made(29 * GIB + 5_000_000), (708, 25_276, 3_716));
         assert_eq!(made(128 * GIB), (708, 126_268, 4_096));
@@ -185,10 +186,10 @@ mod tests {
 
     #[test]
     fn a_card_without_room_is_refused() {
-        for (size, room_bytes) in [(100, 0), (708, 0), (835, 124 * MIB)] {
+        for (size, room_bytes) in [(100, 0), (708, 0), (1_219, 508 * MIB)] {
             assert_eq!(next(&card(size * MIB, &[]), &BTreeMap::new()), Step::RefuseSmallCard { room_bytes });
         }
-        assert_eq!(made(836 * MIB), (708, 128, 0));
+        assert_eq!(made(1_220 * MIB), (708, 512, 0));
     }
 
     #[test]
@@ -213,8 +214,20 @@ mod tests {
     }
 
     #[test]
+    fn a_spare_that_is_left_is_large_enough_to_be_used() {
+        for size in (1_220..40_000).step_by(4) {
+            let (start, data, spare) = made(size * MIB);
+            assert!(spare == 0 || spare >= MIN_DATA_BYTES / MIB, "{size}: {spare}");
+            let table = card(size * MIB, &[(3, start * MIB, data * MIB)]);
+            assert!(!table.has_grown(), "{size}");
+            let next = next(&table, &[(3, Verdict::BeyondRepair)].into());
+            assert_eq!(matches!(next, Step::Make(_)), spare > 0, "{size}: {next:?}");
+        }
+    }
+
+    #[test]
     fn without_a_spare_the_first_is_made_anew() {
-        let table = card(1_024 * MIB, &[(3, 708 * MIB, 316 * MIB)]);
+        let table = card(1_536 * MIB, &[(3, 708 * MIB, 828 * MIB)]);
         assert_eq!(next(&table, &[(3, Verdict::BeyondRepair)].into()), Step::MakeAnew(table.get(DATA).unwrap()));
     }
 }

@@ -13,7 +13,7 @@ use std::process::{Command, ExitCode};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() -> ExitCode {
-    let tests: [(&str, fn()); 9] = [
+    let tests: [(&str, fn()); 10] = [
         ("the_first_boot_makes_it_and_the_second_keeps_it", boots::the_first_boot_makes_it_and_the_second_keeps_it),
         (
             "a_cut_at_any_moment_of_the_first_boot_is_made_good",
@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         ("a_cut_repair_is_begun_again", boots::a_cut_repair_is_begun_again),
         ("what_is_mounted_is_left_alone", boots::what_is_mounted_is_left_alone),
         ("a_card_without_room_is_refused", boots::a_card_without_room_is_refused),
+        ("the_smallest_has_room_for_photos", boots::the_smallest_has_room_for_photos),
     ];
     let is_met = is_met();
     let trials = tests.into_iter().map(|(name, test)| {
