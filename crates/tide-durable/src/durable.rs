@@ -39,6 +39,11 @@ impl Durable {
         Ok(durable)
     }
 
+    /// The folder `root` of the machine's disk as it is: it is neither made nor forced to the disk, and may be out of reach.
+    pub fn at(root: &Path) -> Self {
+        Self::on(Arc::new(RealDisk), root)
+    }
+
     /// The folder `root`, which exists, on any disk: the way in for tests.
     pub fn on(disk: Arc<dyn Disk>, root: &Path) -> Self {
         let root = root.to_owned();

@@ -62,7 +62,8 @@ pub fn apply(folders: &Folders) -> anyhow::Result<Outcome> {
     let open = |folder| Durable::open(folder).with_context(|| format!("failed to use the folder {}", folder.display()));
     let run = open(&folders.run)?;
     withdraw(&run)?;
-    let (card, machine) = (open(&folders.boot)?, RealMachine::new(folders));
+    // A card that cannot be read stops nothing: the station goes on with what it has kept.
+    let (card, machine) = (Durable::at(&folders.boot), RealMachine::new(folders));
     // Where another program cares for the data partition, nothing is known of it.
     let DataState { notes, problem, .. } = DataState::read(&folders.run).unwrap_or_default();
     match open(&folders.data) {

@@ -24,6 +24,7 @@ fn main() {
     let tests = vec![
         trial("settings_are_kept_with_the_right_modes", keygen, settings_are_kept_with_the_right_modes),
         trial("a_program_that_hangs_is_ended", true, a_program_that_hangs_is_ended),
+        trial("a_card_that_cannot_be_read_stops_nothing", true, a_card_that_cannot_be_read_stops_nothing),
         trial("no_secret_is_left_on_a_card", is_possible, move || no_secret_is_left_on(card)),
         trial("a_secret_stays_on_a_card_if_the_file_is_wrong", is_possible, move || {
             a_secret_stays_if_the_file_is_wrong(card)
@@ -126,6 +127,21 @@ fn a_program_that_hangs_is_ended() -> anyhow::Result<()> {
     let status = station.status()?;
     ensure!(status.contains("tide-recorder could not judge the settings") && status.contains("after 2 s"), "{status}");
     ensure!(!station.at("run/ready").exists());
+    Ok(())
+}
+
+fn a_card_that_cannot_be_read_stops_nothing() -> anyhow::Result<()> {
+    let station = Station::new()?;
+    fs::write(station.at("boot/tide.toml"), settings())?;
+    ensure!(station.apply()?.status.success());
+    // Nothing can be made below it, nor read.
+    fs::remove_dir_all(station.at("boot"))?;
+    fs::write(station.at("boot"), "")?;
+    let output = station.apply()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success() && station.at("run/ready").exists(), "{output:?}");
+    ensure!(said.contains("cannot be read, so the station goes on with the settings that it has kept"), "{said}");
+    ensure!(said.contains("the card takes no writes") || said.contains("failed to write"), "{said}");
     Ok(())
 }
 
