@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::disk::{Disk, DraftFile, Entry, IfExists};
 
+mod bytes;
 mod searches;
 
 pub use searches::{search_cuts, search_cuts_after_kill};

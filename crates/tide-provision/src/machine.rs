@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -48,11 +48,11 @@ pub trait Machine {
     /// If it cannot be asked.
     fn ask(&self, judge: Judge, settings: &Path) -> io::Result<Option<String>>;
 
-    /// Gets hold of a file's bytes, to overwrite them once the file is another.
+    /// Overwrites a file's bytes with zeros where they lie, for good, if there is such a file.
     ///
     /// # Errors
-    /// If there is no such file, or it takes no writes.
-    fn old_bytes(&self, path: &Path) -> io::Result<Box<dyn OldBytes>>;
+    /// Those of the file system.
+    fn overwrite(&self, path: &Path) -> io::Result<()>;
 
     /// Makes an SSH host key under this name, for good, and its public half under the name with `.pub`.
     ///
@@ -89,15 +89,6 @@ pub trait Machine {
     /// # Errors
     /// If the kernel does not take it.
     fn set_hostname(&self, name: &str) -> io::Result<()>;
-}
-
-/// Bytes of a file that has lost its name.
-pub trait OldBytes {
-    /// Overwrites them, and forces that to the disk.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    fn overwrite(self: Box<Self>) -> io::Result<()>;
 }
 
 /// The machine that this runs on.
@@ -167,8 +158,8 @@ impl Machine for RealMachine {
         if self.card.exists() { second_copy::write(&self.card, text) } else { Ok(()) }
     }
 
-    fn old_bytes(&self, path: &Path) -> io::Result<Box<dyn OldBytes>> {
-        Ok(Box::new(OpenOptions::new().write(true).open(path)?))
+    fn overwrite(&self, path: &Path) -> io::Result<()> {
+        if_there(OpenOptions::new().write(true).open(path).and_then(fill_with_zeros))
     }
 
     fn make_host_key(&self, path: &Path) -> io::Result<()> {
@@ -221,14 +212,10 @@ impl Machine for RealMachine {
     }
 }
 
-impl OldBytes for File {
-    fn overwrite(mut self: Box<Self>) -> io::Result<()> {
-        let length_bytes = self.metadata()?.len();
-        self.seek(SeekFrom::Start(0))?;
-        io::copy(&mut io::repeat(0).take(length_bytes), &mut *self)?;
-        self.flush()?;
-        self.sync_all()
-    }
+fn fill_with_zeros(mut file: File) -> io::Result<()> {
+    let length_bytes = file.metadata()?.len();
+    io::copy(&mut io::repeat(0).take(length_bytes), &mut file)?;
+    file.sync_all()
 }
 
 /// The name of a key's public half.

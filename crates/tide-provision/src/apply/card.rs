@@ -5,7 +5,7 @@ use std::io;
 use tide_durable::{Durable, IfExists, PART_SUFFIX};
 
 use super::log;
-use crate::machine::{Machine, OldBytes};
+use crate::machine::Machine;
 
 /// The name that the settings have on the card.
 pub(super) const TOML: &str = "tide.toml";
@@ -13,6 +13,9 @@ pub(super) const TOML: &str = "tide.toml";
 const TOML_OF_WINDOWS: &str = "tide.toml.txt";
 /// The prototype's settings.
 pub(super) const ENV: &str = ".env";
+
+/// With this behind its name, a copy without secrets stands beside a file while that one's bytes are overwritten.
+const CLEAN: &str = ".without-secrets";
 
 /// What was found under a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,8 +53,7 @@ pub(super) struct Given {
 
 /// Reads it.
 pub(super) fn read(card: &Durable) -> Given {
-    let (toml, of_windows) = (find(card, TOML), find(card, TOML_OF_WINDOWS));
-    let env = find(card, ENV);
+    let [toml, of_windows, env] = [TOML, TOML_OF_WINDOWS, ENV].map(|name| find_whole(card, name));
     if toml == Found::Nothing && of_windows != Found::Nothing {
         return Given { name: TOML_OF_WINDOWS, toml: of_windows, env, has_double: false };
     }
@@ -59,8 +61,17 @@ pub(super) fn read(card: &Durable) -> Given {
     Given { name: TOML, toml, env, has_double }
 }
 
-/// One file.
-pub(super) fn find(card: &Durable, name: &str) -> Found {
+/// One file; its copy without secrets, if the power went while it was overwritten.
+fn find_whole(card: &Durable, name: &str) -> Found {
+    let found = find(card, name);
+    if is_whole(&found) {
+        return found;
+    }
+    let copy = find(card, &clean(name));
+    if is_whole(&copy) { copy } else { found }
+}
+
+fn find(card: &Durable, name: &str) -> Found {
     match card.read(&card.root().join(name)) {
         Ok(bytes) if bytes.iter().all(|byte| *byte == 0 || byte.is_ascii_whitespace()) => Found::Empty,
         Ok(bytes) => Found::Bytes(bytes),
@@ -70,6 +81,15 @@ pub(super) fn find(card: &Durable, name: &str) -> Found {
             Found::Unreadable
         }
     }
+}
+
+/// Whether it is what somebody wrote: no text holds a zero, but for those that Windows wrote in two bytes a letter.
+fn is_whole(found: &Found) -> bool {
+    found.bytes().is_some_and(|bytes| !bytes.contains(&0) || matches!(bytes, [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..]))
+}
+
+fn clean(name: &str) -> String {
+    format!("{name}{CLEAN}")
 }
 
 /// A file that is to be another.
@@ -85,10 +105,11 @@ pub(super) struct Change<'c> {
 /// Makes the changes that are none yet, while the card takes writes for as long as that needs. The station does not depend on
 /// it: what fails is told, and tried again at the next boot.
 pub(super) fn change(card: &Durable, machine: &dyn Machine, changes: &[Change<'_>]) {
-    let needed: Vec<&Change<'_>> = changes.iter().filter(|change| !is_done(card, change)).collect();
-    let is_part = |name: &std::ffi::OsStr| name.as_encoded_bytes().ends_with(PART_SUFFIX.as_bytes());
-    let has_parts = card.list(card.root()).is_ok_and(|entries| entries.iter().any(|entry| is_part(&entry.name)));
-    if needed.is_empty() && !has_parts {
+    let is_left = |name: &std::ffi::OsStr| {
+        [PART_SUFFIX, CLEAN].iter().any(|end| name.as_encoded_bytes().ends_with(end.as_bytes()))
+    };
+    let has_leftovers = card.list(card.root()).is_ok_and(|entries| entries.iter().any(|entry| is_left(&entry.name)));
+    if !has_leftovers && changes.iter().all(|change| is_done(card, change)) {
         return;
     }
     if let Err(error) = machine.open_card() {
@@ -99,7 +120,12 @@ pub(super) fn change(card: &Durable, machine: &dyn Machine, changes: &[Change<'_
     if let Err(error) = card.sweep(card.root()) {
         log(&format!("failed to remove an unfinished file from the card: {error}"));
     }
-    for change in needed {
+    for name in [TOML, TOML_OF_WINDOWS, ENV] {
+        if let Err(error) = finish(card, machine, name) {
+            log(&format!("failed to take the secrets out of {name} on the card: {error}"));
+        }
+    }
+    for change in changes.iter().filter(|change| !is_done(card, change)) {
         match replace(card, machine, change) {
             Ok(()) if change.was_secret => log(&format!("took the secrets out of {} on the card", change.name)),
             Ok(()) => log(&format!("wrote {} on the card", change.name)),
@@ -113,11 +139,30 @@ fn is_done(card: &Durable, change: &Change<'_>) -> bool {
 }
 
 fn replace(card: &Durable, machine: &dyn Machine, change: &Change<'_>) -> io::Result<()> {
-    let path = card.root().join(change.name);
-    // Before the rename: afterwards nothing leads to the old bytes any more, and they would lie in the card's free room.
-    let old = if change.was_secret { Some(machine.old_bytes(&path)?) } else { None };
-    card.publish(&path, change.text.as_bytes(), IfExists::Replace)?;
-    old.map_or(Ok(()), OldBytes::overwrite)
+    if change.was_secret {
+        return take_out(card, machine, change.name, change.text.as_bytes());
+    }
+    card.publish(&card.root().join(change.name), change.text.as_bytes(), IfExists::Replace)
+}
+
+/// Takes the secrets out of a file. Their bytes are overwritten while they still have a name, or they would lie in the card's free
+/// room after a power cut, where nobody finds them to do it again; and before that, the copy is safe.
+fn take_out(card: &Durable, machine: &dyn Machine, name: &str, text: &[u8]) -> io::Result<()> {
+    let [path, copy] = [name, &clean(name)].map(|name| card.root().join(name));
+    card.publish(&copy, text, IfExists::Replace)?;
+    machine.overwrite(&path)?;
+    card.publish(&path, text, IfExists::Replace)?;
+    card.remove(&copy)
+}
+
+/// Ends what a power cut has interrupted.
+fn finish(card: &Durable, machine: &dyn Machine, name: &str) -> io::Result<()> {
+    match find(card, &clean(name)) {
+        Found::Nothing | Found::Unreadable => Ok(()),
+        Found::Bytes(text) if !is_whole(&find(card, name)) => take_out(card, machine, name, &text),
+        // It was not begun, or nearly done; or the file is another by now.
+        _ => card.remove(&card.root().join(clean(name))),
+    }
 }
 
 /// The card takes no more writes once this is dropped.
