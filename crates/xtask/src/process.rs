@@ -30,6 +30,19 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     expect_success(command, status)
 }
 
+/// Like [`run`], but what the program says is shown only if it does not succeed.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn run_quietly(command: &mut Command) -> Result<()> {
+    show(command);
+    let output = command.output().with_context(|| format!("failed to start `{}`", typed(command)))?;
+    if !output.status.success() {
+        eprint!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    }
+    expect_success(command, output.status)
+}
+
 /// Like [`run`], with `read_line` looking on at every line of its standard output.
 ///
 /// # Errors

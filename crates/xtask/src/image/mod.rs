@@ -77,8 +77,9 @@ const DEBIANS_CONFIG: &str = "ci-debian";
 /// The Debian flavour's name in the output folder, before `.img`.
 const DEBIANS_NAME: &str = "tide-debian-arm64";
 
-/// The device layer's kernel and what it loads first, which QEMU takes from outside of the image, and the name each gets.
-const KERNEL_FILES: &[(&str, &str)] = &[("boot", "vmlinuz"), ("boot", "initrd.img")];
+/// The device layer's kernel and what it loads first, in `/boot` with a version behind the name: QEMU takes them from outside of the
+/// image, without the version.
+const KERNEL_FILES: &[&str] = &["vmlinuz", "initrd.img"];
 
 /// For QEMU's Pi.
 const DEVICE_TREE: &str = "bcm2837-rpi-3-b.dtb";
@@ -145,9 +146,8 @@ pub(crate) fn build_debian(config: &Config, workspace: &Workspace, programs: &Pa
 }
 
 fn export_kernel(root: &Root, out: &Path) -> Result<()> {
-    for (folder, name) in KERNEL_FILES {
-        let folder = root.path().join(folder);
-        let found = newest(&folder, &format!("{name}-"))?;
+    for name in KERNEL_FILES {
+        let found = newest(&root.path().join("boot"), &format!("{name}-"))?;
         root.run(Command::new("install").args(["-m", "0644"]).arg(&found).arg(out.join(name)))?;
     }
     let trees = newest(&root.path().join("usr/lib"), "linux-image-")?;
@@ -181,7 +181,7 @@ fn make_card(root: &Root, layers: &Layers, image: &Path, out: &Path, name: &str)
         .arg(out)
         .arg("--tmppath")
         .arg(work.join("tmp"));
-    root.run(&mut genimage)?;
+    root.run_quietly(&mut genimage)?;
     root.run(Command::new("rm").arg("-rf").arg(&work))?;
     for part in ["boot.vfat", "root.ext4", "boot.vfat.sparse", "root.ext4.sparse", &format!("{name}.img.sparse")] {
         root.run(Command::new("rm").arg("-f").arg(out.join(part)))?;

@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use super::as_root;
 use super::layers::Layers;
-use crate::process::run;
+use crate::process::{run, run_quietly};
 
 /// A root folder.
 pub(crate) struct Root {
@@ -42,6 +42,18 @@ impl Root {
     /// # Errors
     /// If it fails.
     pub(crate) fn run(&self, command: &mut Command) -> Result<()> {
+        self.run_by(run, command)
+    }
+
+    /// The same with a program that talks much.
+    ///
+    /// # Errors
+    /// If it fails; then it is shown what it said.
+    pub(crate) fn run_quietly(&self, command: &mut Command) -> Result<()> {
+        self.run_by(run_quietly, command)
+    }
+
+    fn run_by(&self, run: fn(&mut Command) -> Result<()>, command: &mut Command) -> Result<()> {
         let Some([first, rest @ ..]) = self.prefix.as_deref() else { return run(command) };
         let mut wrapped = Command::new(first);
         wrapped.args(rest).arg(command.get_program()).args(command.get_args());
@@ -57,13 +69,14 @@ impl Root {
         run(&mut wrapped)
     }
 
-    /// Copies a folder that mirrors `/` over it. Everything is root's, and folders that exist keep their rights.
+    /// Copies a folder that mirrors `/` over it. Everything is root's, who alone may write it, whatever the checkout's umask was;
+    /// and folders that exist keep their rights.
     ///
     /// # Errors
     /// If something cannot be copied.
     pub(crate) fn lay_over(&self, overlay: &Path) -> Result<()> {
         let mut pack = Command::new("sh");
-        let script = "tar -C \"$1\" --owner=0 --group=0 --numeric-owner -cf - . | \
+        let script = "tar -C \"$1\" --owner=0 --group=0 --mode=go-w --numeric-owner -cf - . | \
                       tar -C \"$2\" --no-overwrite-dir --numeric-owner -xpf -";
         self.run(pack.args(["-euc", script, "sh"]).arg(overlay).arg(&self.path))
     }
