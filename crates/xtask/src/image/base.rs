@@ -1,6 +1,7 @@
 //! The base system of the Debian flavour: packages and kernel, without anything of ours. It takes minutes of emulated
 //! installing, so it is kept, under the hash of what it is made of.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -47,10 +48,12 @@ pub(crate) fn ensure(config: &Config, workspace: &Workspace, layers: &Layers) ->
     Ok(archive)
 }
 
-/// Of all that decides what is in it.
+/// Of all that decides what is in it: the command that makes it, and the device's layer, whose variables its hooks read.
 fn fingerprint(layers: &Layers) -> String {
     let mut hash = Sha256::new();
-    for part in [SUITE, COMPONENTS, &layers.packages().join(" "), layers.device_text()] {
+    // Not where it is put.
+    let command = mmdebstrap(layers, Path::new(""));
+    for part in command.get_args().map(OsStr::as_encoded_bytes).chain([layers.device_text().as_bytes()]) {
         hash.update(part);
         hash.update([0]);
     }
@@ -58,10 +61,15 @@ fn fingerprint(layers: &Layers) -> String {
 }
 
 fn make(layers: &Layers, draft: &Path) -> Result<()> {
-    let mut command = Command::new("mmdebstrap");
+    let mut command = mmdebstrap(layers, draft);
     layers.export(&mut command);
     // The device's layer makes the kernel's first file system itself, once instead of at each package.
     command.env("INITRD", "No");
+    run(&mut command)
+}
+
+fn mmdebstrap(layers: &Layers, draft: &Path) -> Command {
+    let mut command = Command::new("mmdebstrap");
     command.args(["--variant=minbase", "--architectures=arm64", "--aptopt=APT::Install-Recommends \"false\""]);
     command.arg(format!("--components={}", COMPONENTS.replace(' ', ",")));
     for folder in ["doc", "info", "locale", "man"] {
@@ -75,7 +83,7 @@ fn make(layers: &Layers, draft: &Path) -> Result<()> {
         format!("deb http://deb.debian.org/debian {SUITE}-updates {COMPONENTS}"),
         format!("deb http://deb.debian.org/debian-security {SUITE}-security {COMPONENTS}"),
     ]);
-    run(&mut command)
+    command
 }
 
 /// Debian registers QEMU where systemd runs; a container has to do it by hand.
