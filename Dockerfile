@@ -48,12 +48,12 @@ RUN mkdir -p /packages /root-file-system/{data,etc,tmp,usr/bin,usr/lib,usr/lib64
 
 WORKDIR /source
 COPY Cargo.toml Cargo.lock docker-compose.yml ./
+COPY .cargo .cargo
 COPY crates crates
 ENV CARGO_TARGET_DIR=/target
-# An arm64 kernel has pages of 4, 16 or 64 KiB; jemalloc runs on all of them if it is made for the largest.
 RUN case "$TARGETARCH" in \
         amd64) machine=x86_64 ;; \
-        arm64) machine=aarch64; export JEMALLOC_SYS_WITH_LG_PAGE=16 ;; \
+        arm64) machine=aarch64 ;; \
     esac; \
     target="$machine-unknown-linux-gnu"; \
     variable="${target//-/_}"; \

@@ -75,6 +75,8 @@ fn mmdebstrap(layers: &Layers, draft: &Path) -> Command {
     for folder in ["doc", "info", "locale", "man"] {
         command.arg(format!("--dpkgopt=path-exclude=/usr/share/{folder}/*"));
     }
+    // The licences go with what they are for.
+    command.arg("--dpkgopt=path-include=/usr/share/doc/*/copyright");
     command.arg(format!("--include={}", layers.packages().join(",")));
     command.args(layers.device_hooks().iter().map(|hook| format!("--customize-hook={hook}")));
     command.arg(SUITE).arg(draft);
