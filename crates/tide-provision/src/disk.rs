@@ -312,11 +312,11 @@ mod tests {
     #[test]
     fn one_that_is_beyond_repair_is_set_aside() {
         let mut card = FakeCard::with_data();
-        card.checks = [code(8), code(8), code(8), code(8)].into();
+        card.checks = [8; 6].map(code).into();
         card.mounts = [false, false].into();
         let (number, state) = settled(&mut card);
         assert_eq!((number, state.set_aside, state.notes.len()), (SECOND, Some(DATA), 1));
-        assert_eq!(card.calls[7..], ["attach 4", "make 4", "trial 4", "enter 4"]);
+        assert_eq!(card.calls[9..], ["attach 4", "make 4", "trial 4", "enter 4"]);
         // For good.
         card.calls.clear();
         let (number, state) = settled(&mut card);
@@ -328,11 +328,11 @@ mod tests {
     fn without_room_it_is_made_anew_and_the_loss_is_told() {
         let mut card = FakeCard::with_data();
         card.fill();
-        card.checks = [code(12), code(12), code(12), code(12)].into();
+        card.checks = [12; 6].map(code).into();
         let (number, state) = settled(&mut card);
         assert_eq!((number, state.was_made_anew), (DATA, true));
         assert!(state.notes[0].contains("photos were LOST"), "{state:?}");
-        assert_eq!(card.calls[5..], ["attach 3", "make 3", "trial 3"]);
+        assert_eq!(card.calls[7..], ["attach 3", "make 3", "trial 3"]);
     }
 
     #[test]

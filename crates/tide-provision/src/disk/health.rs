@@ -17,15 +17,16 @@ pub(super) struct Health {
     pub(super) notes: Vec<String>,
 }
 
-/// How often e2fsck may repair. Once is not always enough: what it puts right can bring to light what was hidden (seen in tests).
-const MOST_REPAIRS: usize = 3;
+/// How often e2fsck may repair. Once is not always enough, whatever it says: what it puts right can bring to light what was hidden
+/// (seen in tests). So a run that corrected something is followed by another, until one finds nothing.
+const MOST_REPAIRS: usize = 5;
 
 /// How a run of e2fsck is judged, from its exit code in e2fsck(8).
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Check {
     /// There was no error.
     Good,
-    /// There is none left.
+    /// There is none left, as far as it knows.
     Corrected(String),
     /// Some are left.
     ErrorsLeft(String),
@@ -40,26 +41,32 @@ pub(super) fn examine(card: &mut dyn Card, partition: Partition) -> Health {
     let number = partition.number;
     let mut notes = Vec::new();
     let mut check = judge(card.check(partition));
-    let mut was_repaired = matches!(check, Check::Corrected(_));
-    let mut trial = trial(card, partition, &check);
+    let mut trial = match check {
+        // Mounting what may be wrong could make it worse.
+        Check::Corrected(_) | Check::ErrorsLeft(_) => Trial::Fails("it was not mounted".to_owned()),
+        _ => card.trial(partition),
+    };
+    let was_repaired = !is_usable(&check, &trial);
     if was_repaired {
-        notes.push(format!("partition {number} was corrected: {}", complaint(&check, &trial)));
-    }
-    if !is_usable(&check, &trial) {
-        was_repaired = true;
         for _ in 0..MOST_REPAIRS {
-            notes.push(format!("partition {number} needs a repair: {}", complaint(&check, &trial)));
+            notes.push(match &check {
+                Check::Corrected(said) => format!("partition {number} was corrected, and is checked again: {said}"),
+                _ => format!("partition {number} needs a repair: {}", complaint(&check, &trial)),
+            });
             check = judge(card.repair(partition));
             if matches!(check, Check::Good | Check::Unfinished(_)) {
                 break;
             }
         }
-        trial = self::trial(card, partition, &check);
+        trial = match check {
+            Check::ErrorsLeft(_) => Trial::Fails("it was not mounted".to_owned()),
+            _ => card.trial(partition),
+        };
     }
     match trial {
         // Whatever can be mounted and is not known to be wrong is worth more than an empty spare.
         Trial::Works(contents) => {
-            if matches!(check, Check::Failed(_) | Check::Unfinished(_)) {
+            if !matches!(check, Check::Good) {
                 notes.push(format!("partition {number} is used, but {}", complaint(&check, &trial)));
             }
             Health { verdict: Verdict::Sound, was_repaired, contents, notes }
@@ -73,17 +80,9 @@ pub(super) fn examine(card: &mut dyn Card, partition: Partition) -> Health {
     }
 }
 
-/// Mounting what is known to be wrong could make it worse.
-fn trial(card: &mut dyn Card, partition: Partition, check: &Check) -> Trial {
-    match check {
-        Check::ErrorsLeft(_) => Trial::Fails("it was not mounted".to_owned()),
-        _ => card.trial(partition),
-    }
-}
-
 /// A check that takes too long says nothing against a file system that can be mounted: a repair would take longer still.
 fn is_usable(check: &Check, trial: &Trial) -> bool {
-    matches!((check, trial), (Check::Good | Check::Corrected(_) | Check::Unfinished(_), Trial::Works(_)))
+    matches!((check, trial), (Check::Good | Check::Unfinished(_), Trial::Works(_)))
 }
 
 fn judge(ended: Ended) -> Check {
@@ -161,9 +160,12 @@ mod tests {
     const UNCLEAR: (Verdict, bool) = (Verdict::Unclear, true);
 
     #[test]
-    fn what_is_corrected_is_told() {
-        for (exit_code, expected) in [(0, FINE), (1, REPAIRED), (2, FINE), (3, REPAIRED)] {
-            check(&[code(exit_code)], &[true], expected, &["check 3", "trial 3"]);
+    fn what_is_corrected_is_told_and_checked_again() {
+        for exit_code in [0, 2] {
+            check(&[code(exit_code)], &[true], FINE, &["check 3", "trial 3"]);
+        }
+        for exit_code in [1, 3] {
+            check(&[code(exit_code), code(0)], &[true], REPAIRED, &["check 3", "repair 3", "trial 3"]);
         }
     }
 
@@ -178,23 +180,23 @@ mod tests {
                      tide-data: 303/38400 files (0.0% non-contiguous), 7230/153600 blocks\n";
         check(&[said(usual)], &[true], FINE, &["check 3", "trial 3"]);
         let wrong = "tide-data: recovering journal\ntide-data: Inode 12, i_size is 4096, should be 8192.  FIXED.\n";
-        check(&[said(wrong)], &[true], REPAIRED, &["check 3", "trial 3"]);
+        check(&[said(wrong), code(0)], &[true], REPAIRED, &["check 3", "repair 3", "trial 3"]);
     }
 
     #[test]
     fn errors_are_repaired_until_none_is_found_and_before_the_trial() {
         check(&[code(4), code(0)], &[true], REPAIRED, &["check 3", "repair 3", "trial 3"]);
         check(&[code(4), code(1), code(0)], &[true], REPAIRED, &["check 3", "repair 3", "repair 3", "trial 3"]);
-        let all = ["check 3", "repair 3", "repair 3", "repair 3", "trial 3"];
-        check(&[code(4), code(1), code(4), code(1)], &[true], REPAIRED, &all);
-        check(&[code(12), code(1), code(1), code(4)], &[], GONE, &all[..4]);
+        let all = ["check 3", "repair 3", "repair 3", "repair 3", "repair 3", "repair 3", "trial 3"];
+        check(&[code(4), code(1), code(4), code(1), code(1), code(1)], &[true], REPAIRED, &all);
+        check(&[code(12), code(1), code(1), code(1), code(1), code(4)], &[], GONE, &all[..6]);
     }
 
     #[test]
     fn what_cannot_be_mounted_is_beyond_repair() {
-        let all = ["check 3", "trial 3", "repair 3", "repair 3", "repair 3", "trial 3"];
+        let all = ["check 3", "trial 3", "repair 3", "repair 3", "repair 3", "repair 3", "repair 3", "trial 3"];
         check(&[code(0), code(0)], &[false, false], UNCLEAR, &["check 3", "trial 3", "repair 3", "trial 3"]);
-        check(&[code(8), code(8), code(8), code(8)], &[false, false], GONE, &all);
+        check(&[8; 6].map(code), &[false, false], GONE, &all);
         check(
             &[code(0), code(1), code(0)],
             &[false, true],
@@ -202,7 +204,7 @@ mod tests {
             &["check 3", "trial 3", "repair 3", "repair 3", "trial 3"],
         );
         // e2fsck has no memory, for instance.
-        check(&[code(8), code(8), code(8), code(8)], &[true, true], REPAIRED, &all);
+        check(&[8; 6].map(code), &[true, true], REPAIRED, &all);
     }
 
     #[test]
