@@ -3,29 +3,7 @@
 
 export PATH=/usr/bin
 mkdir -p /dev /proc /run /sys /tmp /data /var/log
-mount -t devtmpfs dev /dev
-mount -t proc proc /proc
-mount -t sysfs sys /sys
-mount -t tmpfs run /run
-
-# The console is for the journey: the kernel says there only why it can go on no longer.
-echo 1 >/proc/sys/kernel/printk
-
-# show NAME COMMAND...: runs a command; the journey asks for what it printed by that name.
-show() {
-    name=$1
-    shift
-    echo "== $name"
-    "$@" 2>&1
-    status=$?
-    # What it printed may not end its last line.
-    printf '\n== %s ended with %s\n' "$name" "$status"
-}
-
-# From two seconds after this, the receiver of the journey speaks at the Pi's mini UART.
-receiver_on() {
-    printf '\n== receiver on\n'
-}
+. /words
 
 load_drivers() {
     modprobe i2c-bcm2835 && modprobe i2c-dev && modprobe bcm2835_wdt || return 1

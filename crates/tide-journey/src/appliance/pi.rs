@@ -12,10 +12,10 @@ use tempfile::TempDir;
 
 use super::{Card, Image};
 use crate::guest::archive::Archive;
-use crate::guest::{Console, Receiver, console};
+use crate::guest::{Console, Receiver, WORDS, console};
 use crate::programs::{Running, output, that_ends_with_us};
 
-/// Its first program; `show` is the same as in the other guests.
+/// Its first program.
 const INIT: &str = include_str!("pi-init.sh");
 
 /// Programs of Debian's that the first program calls.
@@ -115,6 +115,7 @@ impl<'a> Pi<'a> {
         let files = ImageFiles::of(&image.product())?;
         let mut pi = Self { image, files, archive: Archive::default(), added: BTreeSet::new() };
         pi.archive.add("init", INIT.as_bytes());
+        pi.archive.add("words", WORDS.as_bytes());
         for tool in TOOLS {
             pi.add_program(tool)?;
         }

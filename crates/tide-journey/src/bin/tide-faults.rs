@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Parser;
-use tide_journey::faults::{FAULTS, Fault, Plan};
+use tide_journey::faults::{self, FAULTS, Fault, Plan};
 
 /// Does to the server what a pier, a disk and a hostile stranger do.
 #[derive(Parser)]
@@ -22,14 +22,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    match run(&Arguments::parse()) {
-        Ok(0) => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    faults::exit_code(run(&Arguments::parse()))
 }
 
 /// The number of faults that did harm.
@@ -41,7 +34,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<usize> {
         return Ok(0);
     }
     let chosen = chosen(arguments.name.as_deref())?;
-    let seed = arguments.seed.map_or_else(seed_of_now, Ok)?;
+    let seed = arguments.seed.map_or_else(faults::seed_of_now, Ok)?;
     let mut harmful = 0;
     for fault in chosen {
         let rounds = arguments.rounds.unwrap_or(fault.long_rounds);
@@ -67,9 +60,4 @@ fn chosen(name: Option<&str>) -> anyhow::Result<Vec<&'static Fault>> {
         Some(fault) => Ok(vec![fault]),
         None => bail!("there is no fault `{name}`; `cargo xtask faults list` lists them"),
     }
-}
-
-fn seed_of_now() -> anyhow::Result<u64> {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).context("the clock is before 1970")?;
-    Ok(now.as_secs())
 }

@@ -18,6 +18,10 @@ mod spool_cut;
 mod spool_full;
 
 use std::fmt;
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use anyhow::Context;
 
 use crate::needs::Need;
 
@@ -72,6 +76,27 @@ pub const FAULTS: [Fault; 12] = [
     hostile_uploads::FAULT,
     rotation::FAULT,
 ];
+
+/// What a program ends with that tells how many of its tests failed, or why it could not do them.
+pub fn exit_code(harmful: anyhow::Result<usize>) -> ExitCode {
+    match harmful {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Random choices that are others each time.
+///
+/// # Errors
+/// If the clock is before 1970.
+pub fn seed_of_now() -> anyhow::Result<u64> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).context("the clock is before 1970")?;
+    Ok(now.as_secs())
+}
 
 /// Runs what waits for answers.
 fn wait_for<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {

@@ -2,8 +2,8 @@
 //! sets the clock, reads a serial port and writes an RTC, and nothing of this machine is touched.
 //!
 //! The guest's clock begins in the year 2000. It has an RTC of the PC's kind, a console that the journey reads, and a second
-//! serial port, `/dev/ttyS1`, at which a GPS receiver may speak. What it does is a script for busybox; `init.sh` has the words
-//! beyond busybox's that it may use.
+//! serial port, `/dev/ttyS1`, at which a GPS receiver may speak. What it does is a script for busybox; `init.sh` and `words.sh`
+//! have the words beyond busybox's that it may use.
 
 pub(crate) mod archive;
 pub(crate) mod console;
@@ -31,6 +31,9 @@ pub struct Guest {
 
 /// Its first program.
 const INIT: &str = include_str!("init.sh");
+
+/// What the first program of any machine reads, as `/words`.
+pub(crate) const WORDS: &str = include_str!("words.sh");
 
 /// What is the same for every guest. The frequency of its HPET is exact, that of an emulated processor's counter is a guess;
 /// a kernel that tests its own cryptography boots two seconds later.
@@ -63,6 +66,7 @@ impl Guest {
         let mut archive = Archive::default();
         archive.add("bin/busybox", &fs::read(folder.join("bin/busybox"))?);
         archive.add("init", INIT.as_bytes());
+        archive.add("words", WORDS.as_bytes());
         add_folder(&mut archive, &folder, Path::new("lib/modules"))?;
         Ok(Self { archive, receiver: None, limit: LIMIT })
     }

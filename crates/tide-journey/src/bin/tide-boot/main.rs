@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use clap::Parser;
 use tide_journey::appliance::Image;
+use tide_journey::faults;
 
 use crate::bench::{Bench, Plan};
 
@@ -149,14 +150,7 @@ const LONG_OFFLINE_S: u64 = 3_600;
 
 fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    match run(&Arguments::parse()) {
-        Ok(0) => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    faults::exit_code(run(&Arguments::parse()))
 }
 
 /// The number of scenarios in which something did not hold.
@@ -171,7 +165,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<usize> {
     let chosen = chosen(&arguments.scenarios, is_short)?;
     let folder = arguments.image.as_deref().context("--image names the folder of the image")?;
     let plan = Plan {
-        seed: arguments.seed.map_or_else(seed_of_now, Ok)?,
+        seed: arguments.seed.map_or_else(faults::seed_of_now, Ok)?,
         cuts: arguments.cuts.unwrap_or(if is_short { SHORT_CUTS } else { LONG_CUTS }),
         offline: Duration::from_secs(arguments.offline_s.unwrap_or(if is_short {
             SHORT_OFFLINE_S
@@ -211,9 +205,4 @@ fn chosen(names: &[String], is_short: bool) -> anyhow::Result<Vec<&'static Scena
         }
     }
     Ok(chosen)
-}
-
-fn seed_of_now() -> anyhow::Result<u64> {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).context("the clock is before 1970")?;
-    Ok(now.as_secs())
 }
