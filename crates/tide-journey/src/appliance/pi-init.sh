@@ -3,6 +3,7 @@
 
 export PATH=/usr/bin
 mkdir -p /dev /proc /run /sys /tmp /data /var/log
+# shellcheck source=crates/tide-journey/src/guest/words.sh
 . /words
 
 load_drivers() {

@@ -5,6 +5,7 @@
 /bin/busybox mkdir -p /dev /proc /run /sys /tmp
 /bin/busybox --install -s /bin
 export PATH=/bin
+# shellcheck source=crates/tide-journey/src/guest/words.sh
 . /words
 
 # i2c_chip ADDRESS: a chip at /dev/i2c-0 whose 256 registers keep what is written to them.

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # What every emulated machine of ours begins with, and the words that its script may use.
 
 mount -t devtmpfs dev /dev
