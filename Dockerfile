@@ -27,25 +27,6 @@ RUN case "$TARGETARCH" in \
         ca-certificates cargo-web gcc libc6-dev make rustc-web \
         "gcc-$gnu" "libc6-dev:$TARGETARCH" "libstd-rust-web-dev:$TARGETARCH"
 
-# All that the server needs around it: the C library, which also looks names up, and the roots that an ACME authority is trusted by.
-RUN mkdir -p /packages /root-file-system/{data,etc,tmp,usr/bin,usr/lib,usr/lib64,var/lib/dpkg/status.d}; \
-    ln -s usr/lib /root-file-system/lib; \
-    ln -s usr/lib64 /root-file-system/lib64; \
-    cd /packages; \
-    apt-get download "libc6:$TARGETARCH" "libgcc-s1:$TARGETARCH"; \
-    for package in *.deb; do \
-        dpkg-deb --extract "$package" /unpacked; \
-        # What is in here, for those who look for known holes.
-        dpkg-deb --field "$package" > "/root-file-system/var/lib/dpkg/status.d/${package%%_*}"; \
-    done; \
-    rm -rf /unpacked/usr/lib/*/gconv /unpacked/usr/share/{lintian,libc-bin}; \
-    cp --archive /unpacked/usr/. /root-file-system/usr/; \
-    cp --parents /etc/ssl/certs/ca-certificates.crt /root-file-system; \
-    echo 'tide:x:10001:10001:Tide Recorder:/data:/usr/sbin/nologin' > /root-file-system/etc/passwd; \
-    echo 'tide:x:10001:' > /root-file-system/etc/group; \
-    echo 'hosts: files dns' > /root-file-system/etc/nsswitch.conf; \
-    chmod 1777 /root-file-system/tmp
-
 WORKDIR /source
 COPY Cargo.toml Cargo.lock docker-compose.yml ./
 COPY .cargo .cargo
@@ -60,7 +41,28 @@ RUN case "$TARGETARCH" in \
     export "CARGO_TARGET_${variable^^}_LINKER=$machine-linux-gnu-gcc" "CC_$variable=$machine-linux-gnu-gcc"; \
     export "AR_$variable=$machine-linux-gnu-ar"; \
     cargo build --locked --release --package tide-server --target "$target"; \
-    install "/target/$target/release/tide-server" /root-file-system/usr/bin/tide-server
+    install "/target/$target/release/tide-server" /tide-server
+
+# All that the server needs around it: the C library, which also looks names up, and the roots that an ACME authority is trusted by.
+RUN mkdir -p /packages /root-file-system/{data,etc,tmp,usr/bin,usr/lib,usr/lib64,var/lib/dpkg/status.d}; \
+    cd /packages; \
+    apt-get download "libc6:$TARGETARCH" "libgcc-s1:$TARGETARCH"; \
+    for package in *.deb; do \
+        dpkg-deb --extract "$package" /unpacked; \
+        # What is in here, for those who look for known holes.
+        dpkg-deb --field "$package" > "/root-file-system/var/lib/dpkg/status.d/${package%%_*}"; \
+    done; \
+    cd /unpacked; \
+    find usr '(' -name 'ld-linux-*' -o -name libc.so.6 -o -name libm.so.6 -o -name libresolv.so.2 -o -name libgcc_s.so.1 ')' \
+        -exec cp --archive --parents '{}' /root-file-system ';'; \
+    ln -s usr/lib /root-file-system/lib; \
+    ln -s usr/lib64 /root-file-system/lib64; \
+    cp --dereference --parents /usr/share/doc/{libc6,libgcc-s1}/copyright /etc/ssl/certs/ca-certificates.crt /root-file-system; \
+    echo 'tide:x:10001:10001:Tide Recorder:/data:/usr/sbin/nologin' > /root-file-system/etc/passwd; \
+    echo 'tide:x:10001:' > /root-file-system/etc/group; \
+    echo 'hosts: files dns' > /root-file-system/etc/nsswitch.conf; \
+    chmod 1777 /root-file-system/tmp; \
+    cp /tide-server /root-file-system/usr/bin
 
 FROM scratch AS server
 ARG VERSION=unreleased
