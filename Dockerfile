@@ -44,7 +44,7 @@ RUN case "$TARGETARCH" in \
     install "/target/$target/release/tide-server" /tide-server
 
 # All that the server needs around it: the C library, which also looks names up, and the roots that an ACME authority is trusted by.
-RUN mkdir -p /packages /root-file-system/{data,etc,tmp,usr/bin,usr/lib,usr/lib64,var/lib/dpkg/status.d}; \
+RUN mkdir -p /packages /volume /root-file-system/{etc,tmp,usr/bin,usr/lib,usr/lib64,var/lib/dpkg/status.d}; \
     cd /packages; \
     apt-get download "libc6:$TARGETARCH" "libgcc-s1:$TARGETARCH"; \
     for package in *.deb; do \
@@ -74,7 +74,7 @@ LABEL org.opencontainers.image.title="Tide Recorder server" \
       org.opencontainers.image.revision="$REVISION"
 COPY --from=build /root-file-system /
 # A new volume takes its owner from here.
-COPY --from=build --chown=10001:10001 /root-file-system/data /data
+COPY --from=build --chown=10001:10001 /volume /data
 # A prototype's folders, if they are mounted there, are taken over.
 ENV TIDE_PROTOTYPE_DIR=/prototype
 USER 10001:10001

@@ -53,6 +53,11 @@ impl Engine {
         Ok(Self { own: Some(Own::start(&folder)?) })
     }
 
+    /// Whether `docker build` is BuildKit's.
+    pub(super) fn has_buildkit(&self) -> bool {
+        answers(self.command("docker").args(["buildx", "version"]))
+    }
+
     /// A program that speaks to this engine.
     pub(super) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);

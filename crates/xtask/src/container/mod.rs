@@ -62,23 +62,28 @@ fn build(engine: &Engine, workspace: &Workspace, base: &str, architecture: &str)
     println!("==> building the container for {architecture}; the first time this takes ten minutes or more");
     let mut docker = engine.command("docker");
     docker.args(["build", "--target", "server", "--tag", &name]);
-    // BuildKit knows these by itself; the classic builder has to be told.
-    for (variable, value) in [
-        ("BASE_IMAGE", base),
-        ("BUILDPLATFORM", "linux/amd64"),
-        ("TARGETPLATFORM", &format!("linux/{architecture}")),
-        ("TARGETARCH", architecture),
-        ("VERSION", env!("CARGO_PKG_VERSION")),
-        ("REVISION", revision(&workspace.root)?.as_str()),
-    ] {
+    let (platform, revision) = (format!("linux/{architecture}"), revision(&workspace.root)?);
+    let mut variables =
+        vec![("BASE_IMAGE", base), ("VERSION", env!("CARGO_PKG_VERSION")), ("REVISION", revision.trim())];
+    if engine.has_buildkit() {
+        docker.args(["--load", "--platform", &platform]);
+    } else {
+        // BuildKit knows these by itself; the classic builder has to be told, and cannot mix platforms otherwise.
+        variables.extend([
+            ("BUILDPLATFORM", "linux/amd64"),
+            ("TARGETPLATFORM", &platform),
+            ("TARGETARCH", architecture),
+        ]);
+    }
+    for (variable, value) in variables {
         docker.arg("--build-arg").arg(format!("{variable}={value}"));
     }
-    process::run(docker.args(["--platform", &format!("linux/{architecture}")]).arg(&workspace.root))?;
+    process::run(docker.arg(&workspace.root))?;
     Ok(name)
 }
 
 /// The commit.
 fn revision(root: &Path) -> Result<String> {
     let said = process::output(Command::new("git").arg("-C").arg(root).args(["rev-parse", "HEAD"]));
-    Ok(said.context("failed to ask git for the commit")?.trim().to_owned())
+    said.context("failed to ask git for the commit")
 }

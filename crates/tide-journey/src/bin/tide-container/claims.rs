@@ -44,8 +44,10 @@ fn programs(image: &str) -> anyhow::Result<Vec<String>> {
     docker(&["export", "--output", to, container.trim()])?;
     docker(&["rm", container.trim()])?;
     let list = tide_journey::programs::output(std::process::Command::new("tar").args(["-tvf", to]))?;
-    let executable = list.lines().filter(|line| line.starts_with("-rwx"));
-    Ok(executable.filter_map(|line| line.split_whitespace().last()).map(str::to_owned).collect())
+    // The engine itself puts empty files there.
+    let is_program = |fields: &Vec<&str>| fields.len() > 5 && fields[0].starts_with("-rwx") && fields[2] != "0";
+    let lines = list.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    Ok(lines.filter(is_program).filter_map(|fields| fields.last().map(|path| (*path).to_owned())).collect())
 }
 
 /// A running container is as shut as the compose file says, to the kernel too.
