@@ -4,6 +4,7 @@ mod boot;
 mod config;
 mod container;
 mod cross;
+mod deb;
 mod debian;
 mod demo;
 mod image;
@@ -32,6 +33,7 @@ enum Verb {
     Faults(release_run::Faults),
     Scan(scan::Arguments),
     Cross(cross::Arguments),
+    Deb(deb::Arguments),
     Image(image::Arguments),
     Boot(boot::Arguments),
     Container(container::Arguments),
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Verb::Faults(arguments) => release_run::faults(&arguments),
         Verb::Scan(arguments) => scan::run(&arguments),
         Verb::Cross(arguments) => cross::run_verb(&arguments),
+        Verb::Deb(arguments) => deb::run_verb(&arguments),
         Verb::Image(arguments) => image::run_verb(&arguments),
         Verb::Boot(arguments) => boot::run(&arguments),
         Verb::Container(arguments) => container::run(&arguments),

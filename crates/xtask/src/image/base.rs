@@ -89,6 +89,9 @@ fn mmdebstrap(layers: &Layers, draft: &Path) -> Command {
 }
 
 /// Debian registers QEMU where systemd runs; a container has to do it by hand.
+///
+/// # Errors
+/// If that is not ours to do, or does not help.
 pub(crate) fn run_foreign_programs() -> Result<()> {
     if can_run_aarch64() {
         return Ok(());

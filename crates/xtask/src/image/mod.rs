@@ -19,6 +19,7 @@ use crate::cross::{self, With};
 use crate::debian::{Wanted, is_root};
 use crate::process::{output, run};
 use crate::workspace::Workspace;
+pub(crate) use base::run_foreign_programs;
 use layers::Layers;
 use root::Root;
 

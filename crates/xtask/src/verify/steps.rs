@@ -38,6 +38,7 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "demo", promise: "the demo delivers its day of photos and leaves nothing running", run: demo },
     Step { name: "layers", promise: "rpi-image-gen takes the card's layers, and refuses what is wrong", run: layers },
     Step { name: "card", promise: "the card image is made of its layers", run: boot },
+    Step { name: "deb", promise: "the package for systems that run already is made", run: deb },
     Step {
         name: "dependencies",
         promise: "foreign crates are licensed, wanted, and from crates.io",
@@ -77,6 +78,21 @@ fn boot(session: &mut Session) -> Result<()> {
         bail!("TIDE_TEST_ALL=1 demands every test, and a card image is built on Debian only");
     }
     println!("    no card was booted: its image is built on Debian only");
+    Ok(())
+}
+
+fn deb(session: &mut Session) -> Result<()> {
+    if is_debian() {
+        crate::deb::run_in(&session.config, &session.workspace, session.config.test_boot)?;
+        if !session.config.test_boot {
+            println!("    made, and not installed: TIDE_TEST_BOOT=1 asks for that");
+        }
+        return Ok(());
+    }
+    if session.config.test_all {
+        bail!("TIDE_TEST_ALL=1 demands every test, and packages are made on Debian only");
+    }
+    println!("    no package was made: that is done on Debian only");
     Ok(())
 }
 
