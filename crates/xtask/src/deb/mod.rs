@@ -31,6 +31,9 @@ pub(crate) struct Arguments {
     /// What compiles for arm64, as in `cargo xtask cross`; without this, Debian's compiler where this is Debian
     #[arg(long, value_enum)]
     with: Option<With>,
+    /// The folder of programs that are compiled already, for the one `--arch`
+    #[arg(long, value_name = "DIR", conflicts_with = "with")]
+    programs: Option<PathBuf>,
     /// Also lint it, install it on a Debian of its own, upgrade, go back, remove, purge: as root, on Debian
     #[arg(long)]
     test: bool,
@@ -87,11 +90,14 @@ pub(crate) fn run_verb(arguments: &Arguments) -> Result<()> {
     let (config, workspace) = (Config::from_environment(), Workspace::load()?);
     let out = arguments.out.clone().unwrap_or_else(|| workspace.target.join(FOLDER));
     let all = Arch::value_variants();
-    for arch in if arguments.arch.is_empty() { all } else { &arguments.arch[..] } {
-        let (programs, package) = build(&config, &workspace, *arch, arguments.with, &out)?;
-        if arguments.test {
-            rehearsal::run(&config, &workspace, &programs, &package)?;
-        }
+    let archs = if arguments.arch.is_empty() { all } else { &arguments.arch[..] };
+    ensure!(arguments.programs.is_none() || archs.len() == 1, "programs are for one machine: say which with --arch");
+    for arch in archs {
+        let programs = match &arguments.programs {
+            Some(folder) => Compiled::taken_from(folder, &workspace, *arch)?,
+            None => Compiled::new(&config, &workspace, *arch, arguments.with)?,
+        };
+        make(&config, &workspace, &programs, &out, arguments.test)?;
     }
     Ok(())
 }
@@ -102,25 +108,19 @@ pub(crate) fn run_verb(arguments: &Arguments) -> Result<()> {
 /// As [`run_verb`].
 pub(crate) fn run_in(config: &Config, workspace: &Workspace, is_tested: bool) -> Result<()> {
     for arch in Arch::value_variants().iter().filter(|arch| arch.can_be_built()) {
-        let (programs, package) = build(config, workspace, *arch, None, &workspace.target.join(FOLDER))?;
-        if is_tested {
-            rehearsal::run(config, workspace, &programs, &package)?;
-        }
+        let programs = Compiled::new(config, workspace, *arch, None)?;
+        make(config, workspace, &programs, &workspace.target.join(FOLDER), is_tested)?;
     }
     Ok(())
 }
 
-fn build(
-    config: &Config,
-    workspace: &Workspace,
-    arch: Arch,
-    with: Option<With>,
-    out: &Path,
-) -> Result<(Compiled, PathBuf)> {
-    let programs = Compiled::new(config, workspace, arch, with)?;
+fn make(config: &Config, workspace: &Workspace, programs: &Compiled, out: &Path, is_tested: bool) -> Result<()> {
+    for program in PROGRAMS {
+        glibc::check(&programs.folder().join(program))?;
+    }
     let package = programs.pack(config, workspace, None, out)?;
     println!("{:>8} KiB  {}", package.metadata()?.len() / 1_024, package.display());
-    Ok((programs, package))
+    if is_tested { rehearsal::run(config, workspace, programs, &package) } else { Ok(()) }
 }
 
 /// The programs, compiled.
@@ -129,18 +129,30 @@ pub(super) struct Compiled {
     pub(super) arch: Arch,
     /// Cargo's target folder.
     target: PathBuf,
-    /// What is in the target folder's path for machines that are not this one.
+    /// What is in the target folder's path if cargo was told for which machine.
     triple: Option<&'static str>,
 }
 
 impl Compiled {
     fn new(config: &Config, workspace: &Workspace, arch: Arch, with: Option<With>) -> Result<Self> {
-        let compiled = match arch {
-            Arch::Amd64 => Self::for_this_machine(workspace)?,
-            Arch::Arm64 => Self::for_a_pi(config, workspace, with)?,
+        match arch {
+            Arch::Amd64 => Self::for_this_machine(workspace),
+            Arch::Arm64 => Self::for_a_pi(config, workspace, with),
+        }
+    }
+
+    /// Copied to where cargo would have put them: cargo-deb looks nowhere else.
+    fn taken_from(programs: &Path, workspace: &Workspace, arch: Arch) -> Result<Self> {
+        let triple = match arch {
+            Arch::Amd64 => "x86_64-unknown-linux-gnu",
+            Arch::Arm64 => cross::TARGET,
         };
+        let compiled = Self { arch, target: workspace.target.join("deb-programs"), triple: Some(triple) };
+        let folder = compiled.folder();
+        fs::create_dir_all(&folder).with_context(|| format!("failed to make the folder `{}`", folder.display()))?;
         for program in PROGRAMS {
-            glibc::check(&compiled.folder().join(program))?;
+            let from = programs.join(program);
+            fs::copy(&from, folder.join(program)).with_context(|| format!("failed to copy `{}`", from.display()))?;
         }
         Ok(compiled)
     }

@@ -169,9 +169,9 @@ impl Rehearsal<'_> {
         self.sh(&reader("tide-timesync"))?;
         ensure!(self.sh(&reader("nobody")).is_err(), "anybody can read the token");
         if self.machine.is_booted() {
-            self.sh("systemctl restart gps-to-rtc.timer && systemctl is-active gps-to-rtc.timer")?;
-            self.until("tide-timesync reports", || Ok(self.machine.path("/run/tide-timesync").exists()))?;
-            self.sh("systemctl is-active tide-recorder.service")?;
+            let reports = || Ok(self.sh("test -s /run/tide-timesync/report.json").is_ok());
+            self.until("tide-timesync reports", reports)?;
+            self.sh("systemctl is-active tide-recorder.service gps-to-rtc.timer")?;
         }
         Ok(format!("{count} photos wait in the spool; only the two programs can read the settings"))
     }
@@ -315,7 +315,7 @@ impl Rehearsal<'_> {
 
     fn restart(&self) -> Result<String> {
         if self.machine.is_booted() {
-            return self.sh("systemctl restart tide-recorder.service");
+            return self.sh("systemctl restart tide-recorder gps-to-rtc.timer");
         }
         self.stop()?;
         self.sh("systemd-tmpfiles --create --prefix=/etc/tide")?;
