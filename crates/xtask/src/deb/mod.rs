@@ -176,7 +176,7 @@ impl Compiled {
         self.triple.map_or_else(|| self.target.clone(), |triple| self.target.join(triple)).join("release")
     }
 
-    /// Makes the package, of the workspace's version or another.
+    /// Makes the package, of the workspace's version or, quickly and for tests, of another.
     ///
     /// # Errors
     /// If a file that belongs into it is missing.
@@ -191,9 +191,9 @@ impl Compiled {
         fs::create_dir_all(&out).with_context(|| format!("failed to make the folder `{}`", out.display()))?;
         let mut pack = Command::new(CARGO_DEB.ensure(config, workspace)?);
         without_foreign_variables(&mut pack).current_dir(&workspace.root).env("CARGO_TARGET_DIR", &self.target);
-        pack.args(["--package", PACKAGE, "--no-build", "--no-strip", "--locked", "--quiet"]);
+        pack.args(["--package", PACKAGE, "--no-build", "--no-strip", "--locked", "--quiet", "--compress-system"]);
         pack.args(self.triple.iter().flat_map(|triple| ["--target", triple]));
-        pack.args(version.iter().flat_map(|version| ["--deb-version", version]));
+        pack.args(version.iter().flat_map(|version| ["--fast", "--deb-version", version]));
         let said = output(pack.arg("--output").arg(out))?;
         let package = PathBuf::from(said.trim());
         ensure!(package.is_file(), "cargo-deb names no package, but says `{}`", said.trim());
