@@ -23,8 +23,6 @@ pub(crate) use base::run_foreign_programs;
 use layers::Layers;
 use root::Root;
 
-pub(crate) use base::run_foreign_programs;
-
 /// Build a card image.
 #[derive(Args)]
 pub(crate) struct Arguments {
