@@ -179,7 +179,7 @@ mod tests {
         let file = folder.path().join("tide.db");
         let catalog = Catalog::open(&file).await.unwrap();
         sqlx::raw_sql(
-            "alter table stations add column colour text;
+            "alter table station add column colour text;
              insert into _sqlx_migrations (version, description, success, checksum, execution_time)
              values (99999, 'colour', true, x'00', 0)",
         )
