@@ -16,6 +16,7 @@ use tide_photo::{CapturedAt, ClockQuality, Digest, Hasher, StationName};
 
 use crate::app::now;
 use crate::catalog::{Catalog, LostPhoto, NewPhoto, OldDoor, Origin, PrototypeLog, PrototypeRow, Station};
+use crate::disk_guard::DiskGuard;
 use crate::photo_store::digest_of_file;
 
 /// Rows in one commit.
@@ -62,6 +63,7 @@ impl Prototype {
         &self,
         catalog: &Catalog,
         durable: &Durable,
+        guard: &DiskGuard,
         station: &StationName,
         progress: &ProgressBar,
     ) -> anyhow::Result<Imported> {
@@ -79,7 +81,7 @@ impl Prototype {
             for row in rows {
                 progress.inc(1);
                 let is_noted = catalog.is_noted_as_lost(&station, row.id).await?;
-                match self.take(&log, catalog, durable, &station, &row).await? {
+                match self.take(&log, catalog, (durable, guard), &station, &row).await? {
                     Fate::Known => imported.known += 1,
                     Fate::New { photo, has_odd_timestamp } => {
                         imported.odd_timestamps += u64::from(has_odd_timestamp);
@@ -109,7 +111,7 @@ impl Prototype {
         &self,
         log: &PrototypeLog,
         catalog: &Catalog,
-        durable: &Durable,
+        (durable, guard): (&Durable, &DiskGuard),
         station: &Station,
         row: &PrototypeRow,
     ) -> anyhow::Result<Fate> {
@@ -124,7 +126,7 @@ impl Prototype {
         for file_name in [row.file_name.clone(), format!("{}_{}", station.name, row.file_name)] {
             let Some(held) = catalog.photo_named(&file_name).await? else {
                 return match Found::read(&path) {
-                    Ok(found) => new_photo(durable, station, row, &found, file_name),
+                    Ok(found) => new_photo((durable, guard), station, row, &found, file_name),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {
                         Ok(Fate::Lost("its file is missing".to_owned()))
                     }
@@ -165,14 +167,14 @@ enum Fate {
 }
 
 fn new_photo(
-    durable: &Durable,
+    (durable, guard): (&Durable, &DiskGuard),
     station: &Station,
     row: &PrototypeRow,
     found: &Found,
     file_name: String,
 ) -> anyhow::Result<Fate> {
     let store_key = format!("uploads/{file_name}");
-    keep(durable, &found.path, &store_key)?;
+    keep(durable, guard, &found.path, &store_key)?;
     let told = CapturedAt::parse_lenient(&row.timestamp);
     let has_odd_timestamp = told.is_err();
     let photo = NewPhoto {
@@ -246,12 +248,16 @@ impl Found {
 }
 
 /// Makes sure that the photo is in our own `uploads/` and stays there.
-fn keep(durable: &Durable, found: &Path, store_key: &str) -> anyhow::Result<()> {
+fn keep(durable: &Durable, guard: &DiskGuard, found: &Path, store_key: &str) -> anyhow::Result<()> {
     let place = durable.root().join(store_key);
     if found.canonicalize().ok() == place.canonicalize().ok() {
         // The prototype never forced its files to the disk.
         return durable.settle(&place).with_context(|| format!("failed to settle {}", place.display()));
     }
+    // Stations' photos need room, too.
+    guard.check().context(
+        "the disk has no room for the old photos beyond what min_free_bytes leaves free; make room and start again: what is done is done",
+    )?;
     match durable.publish(&place, &fs::read(found)?, IfExists::Refuse) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && same_bytes(found, &place)? => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -326,7 +332,8 @@ mod tests {
         let catalog = Catalog::open(&to.join("tide.db")).await.unwrap();
         let found = Prototype::find(from).unwrap();
         let name = DEFAULT_STATION.parse().unwrap();
-        let imported = found.import(&catalog, &durable, &name, &ProgressBar::hidden()).await.unwrap();
+        let guard = DiskGuard::new(vec![durable.root().to_owned()], 0);
+        let imported = found.import(&catalog, &durable, &guard, &name, &ProgressBar::hidden()).await.unwrap();
         (imported, catalog)
     }
 

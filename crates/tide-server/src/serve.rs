@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,7 +60,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
             Some(CertificateFiles::load(&settings, &durable, Timestamp::now())?.server_config(challenges.as_ref())?)
         }
     };
-    import_prototypes(&catalog, &durable, settings.prototype_dir.as_deref());
+    import_prototypes(&catalog, &durable, &settings);
     let listener = TcpListener::bind(settings.listen)
         .with_context(|| format!("failed to listen on {}; is another server running there?", settings.listen))?;
     listener.set_nonblocking(true)?;
@@ -127,9 +126,18 @@ fn claim(durable: &Durable) -> anyhow::Result<Alone> {
 /// Takes over what a prototype has left in the data folder, or in a folder of its own, while the server already serves: many
 /// photos take their time. On a thread of its own, because it waits for the disk; the server does not wait for it when it stops,
 /// as it can go on next time.
-fn import_prototypes(catalog: &Catalog, durable: &Durable, elsewhere: Option<&Path>) {
+fn import_prototypes(catalog: &Catalog, durable: &Durable, settings: &Settings) {
+    let elsewhere = settings.prototype_dir.as_deref();
+    if let Some(folder) = elsewhere.filter(|folder| folder.exists() && Prototype::find(folder).is_none()) {
+        tracing::error!(
+            "there is no photo_log.db to read in {}, nor in its folder `data`, so no photos are taken over; check which folders are \
+             mounted there, and that this server's user may read them",
+            folder.display()
+        );
+    }
     let folders = std::iter::once(durable.root()).chain(elsewhere);
     let prototypes: Vec<Prototype> = folders.filter_map(Prototype::find).collect();
+    let guard = DiskGuard::new(vec![durable.root().to_owned()], settings.min_free_bytes);
     if prototypes.is_empty() {
         return;
     }
@@ -141,7 +149,7 @@ fn import_prototypes(catalog: &Catalog, durable: &Durable, elsewhere: Option<&Pa
             Err(error) => return tracing::error!("{error}"),
         };
         for prototype in prototypes {
-            match prototype.import(&catalog, &durable, &station, &ProgressBar::hidden()).await {
+            match prototype.import(&catalog, &durable, &guard, &station, &ProgressBar::hidden()).await {
                 Ok(Imported { photos, known, lost, odd_timestamps }) => {
                     tracing::info!(photos, known, lost, odd_timestamps, "took over a prototype's photos");
                 }

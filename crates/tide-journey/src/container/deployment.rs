@@ -28,11 +28,11 @@ pub struct Deployment {
 
 impl Deployment {
     /// Runs the command of the README for this image, with nobody to answer questions. `overrides` is a compose file that is
-    /// laid over, as a person lays one there.
+    /// laid over, as a person lays one there; `chosen` a password that is chosen beforehand.
     ///
     /// # Errors
     /// If it fails, or such a container exists.
-    pub fn of(image: &str, overrides: Option<&str>) -> anyhow::Result<Self> {
+    pub fn of(image: &str, overrides: Option<&str>, chosen: Option<&str>) -> anyhow::Result<Self> {
         ensure!(
             container_facts(CONTAINER).is_err(),
             "there is a container {CONTAINER} on this machine already, and the test would end it; remove it first"
@@ -43,7 +43,13 @@ impl Deployment {
             fs::create_dir_all(deployment.folder())?;
             fs::write(deployment.folder().join("docker-compose.override.yml"), text)?;
         }
-        let printed = deployment.init(image)?;
+        let printed = deployment.init_with(image, chosen)?;
+        if let Some(chosen) = chosen {
+            ensure!(!printed.contains(chosen), "a password is printed that was chosen beforehand");
+            ensure!(!deployment.facts()?.to_string().contains(chosen), "the container's settings hold the password");
+            chosen.clone_into(&mut deployment.password);
+            return Ok(deployment);
+        }
         let password = printed.lines().find_map(|line| line.trim().strip_prefix("Password  "));
         password
             .with_context(|| format!("no password was printed, but: {printed}"))?
@@ -56,11 +62,16 @@ impl Deployment {
     /// # Errors
     /// If it fails.
     pub fn init(&self, image: &str) -> anyhow::Result<String> {
+        self.init_with(image, None)
+    }
+
+    fn init_with(&self, image: &str, chosen: Option<&str>) -> anyhow::Result<String> {
         let script = docker(&["run", "--rm", image, "init", "--image", image])?;
         let mut command = Command::new("sh");
         command.args(["-c", &script]).stdin(Stdio::null());
         command.env("TIDE_FOLDER", self.folder()).env("TIDE_PUBLIC_NAME", "127.0.0.1");
         command.env("TIDE_PORT", self.port.to_string()).env_remove("ADMIN_PASS");
+        command.envs(chosen.map(|chosen| ("ADMIN_PASS", chosen)));
         output(&mut command)
     }
 

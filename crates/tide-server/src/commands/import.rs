@@ -10,6 +10,7 @@ use tide_photo::StationName;
 use super::ACTOR;
 use crate::app::now;
 use crate::config::Settings;
+use crate::disk_guard::DiskGuard;
 use crate::import::{DEFAULT_STATION, Imported, Prototype};
 use crate::login::note;
 use crate::serve::{open_catalog, open_data_folder};
@@ -34,8 +35,9 @@ pub async fn import(settings: &Settings, options: &ImportOptions) -> anyhow::Res
     })?;
     let durable = open_data_folder(settings)?;
     let catalog = open_catalog(&durable).await?;
+    let guard = DiskGuard::new(vec![durable.root().to_owned()], settings.min_free_bytes);
     let progress = ProgressBar::new(0);
-    let imported = prototype.import(&catalog, &durable, &options.station, &progress).await?;
+    let imported = prototype.import(&catalog, &durable, &guard, &options.station, &progress).await?;
     progress.finish_and_clear();
     note(&catalog, ACTOR, "imported a prototype's photos into", options.station.as_str(), None, now()).await?;
     catalog.close().await;

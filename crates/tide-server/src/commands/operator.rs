@@ -117,7 +117,8 @@ fn read_password() -> anyhow::Result<String> {
     }
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line).context("failed to read the password from standard input")?;
-    let password = line.trim_end_matches(['\r', '\n']);
+    // PowerShell may put a byte order mark first.
+    let password = line.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']);
     ensure!(
         password.chars().count() >= MIN_PASSWORD_CHARACTERS && password.len() <= MAX_CREDENTIAL_BYTES,
         "a password has at least {MIN_PASSWORD_CHARACTERS} characters and at most {MAX_CREDENTIAL_BYTES} bytes"

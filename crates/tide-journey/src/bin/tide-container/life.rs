@@ -16,7 +16,7 @@ use crate::{claims, looking};
 const PHOTOS: u32 = 24;
 
 pub(crate) fn run(image: &str, pictures: Option<&Path>) -> anyhow::Result<String> {
-    let deployment = Deployment::of(image, None)?;
+    let deployment = Deployment::of(image, None, None)?;
     let shut = claims::running(&deployment)?;
     let healthy = deployment.until_engine_says("healthy")?;
     let mut station = TestStation::new(&deployment.tide_server(&["station", "add", "pier-3", "--config"])?)?;
@@ -71,7 +71,7 @@ pub(crate) fn full_disk(image: &str) -> anyhow::Result<String> {
         "volumes:\n  data:\n    driver: local\n    driver_opts: {{type: none, o: bind, device: {}}}\n",
         data.display()
     );
-    let deployment = Deployment::of(image, Some(&overrides))?;
+    let deployment = Deployment::of(image, Some(&overrides), None)?;
     let healthy = deployment.until_engine_says("healthy")?;
     let filler = disk.at().join("somebody-elses");
     output(Command::new("fallocate").args(["--length", "120M"]).arg(&filler))?;
@@ -92,7 +92,7 @@ pub(crate) fn full_disk(image: &str) -> anyhow::Result<String> {
 /// The other architecture's container starts, is well, and takes a station's photos.
 pub(crate) fn foreign(image: &str) -> anyhow::Result<String> {
     let version = docker(&["run", "--rm", image, "--version"])?;
-    let deployment = Deployment::of(image, None)?;
+    let deployment = Deployment::of(image, None, None)?;
     let machine = machine_of(&deployment)?;
     let mut station = TestStation::new(&deployment.tide_server(&["station", "add", "pier-3", "--config"])?)?;
     deliver(&mut station, "2026-05-31T06:00:00Z")?;

@@ -23,7 +23,7 @@ pub(crate) fn run(image: &str) -> anyhow::Result<String> {
         "services:\n  web:\n    volumes:\n      - {at}/uploads:/prototype/uploads:ro\n      - {at}/data:/prototype/data:ro\n"
     );
     open_to_all(folder.path())?;
-    let deployment = Deployment::of(image, Some(&overrides))?;
+    let deployment = Deployment::of(image, Some(&overrides), Some("chosen-beforehand"))?;
     until("the prototype's photos are taken over", || {
         Ok(deployment.compose(&["logs"])?.contains("took over a prototype's photos"))
     })?;

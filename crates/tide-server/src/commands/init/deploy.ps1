@@ -5,6 +5,8 @@
 # and makes the folder `tide-recorder` here, with the compose file and a file `.env` in it. The variables TIDE_FOLDER,
 # TIDE_PUBLIC_NAME, TIDE_PORT and ADMIN_PASS answer its questions beforehand.
 & {
+    # A program's words on standard error are no reason to end; what must not fail says so itself.
+    $ErrorActionPreference = 'Continue'
     $image = '@IMAGE@'
     $folder = if ($env:TIDE_FOLDER) { $env:TIDE_FOLDER } else { Join-Path $PWD 'tide-recorder' }
 
@@ -21,18 +23,20 @@
     docker info *> $null
     if ($LASTEXITCODE) { throw 'tide-server init: Docker does not answer. Install Docker Desktop, start it, then run this again.' }
 
-    New-Item -ItemType Directory -Force $folder | Out-Null
-    $folder = (Resolve-Path $folder).Path
-    Push-Location $folder
+    New-Item -ItemType Directory -Force -ErrorAction Stop $folder | Out-Null
+    $folder = (Resolve-Path -ErrorAction Stop $folder).Path
+    Push-Location -ErrorAction Stop $folder
     try {
-        $isNew = -not (Test-Path .env)
-        if ($isNew) { New-Item -ItemType File .env | Out-Null }
+        if (-not (Test-Path .env)) { New-Item -ItemType File -ErrorAction Stop .env | Out-Null }
+        # Only the end of a first run writes this: one that failed half-way is begun again, password and all.
+        $doneLine = '# tide-server init has put this server here'
+        $isNew = (Get-Content .env) -notcontains $doneLine
         $compose = @'
 @COMPOSE@
 '@ + "`n"
         # Changes of one's own belong into docker-compose.override.yml; whoever made some here finds them again.
         if ((Test-Path docker-compose.yml) -and (Get-Content -Raw docker-compose.yml) -ne $compose) {
-            Move-Item -Force docker-compose.yml docker-compose.yml.before
+            Move-Item -Force -ErrorAction Stop docker-compose.yml docker-compose.yml.before
             Write-Host "The compose file has changed; the one before is $folder/docker-compose.yml.before"
         }
         [IO.File]::WriteAllText((Join-Path $folder 'docker-compose.yml'), $compose)
@@ -53,8 +57,12 @@
         $port = Get-Setting TIDE_PORT
         if (-not $port) { $port = 5000 }
 
-        # What the shell still holds would win over the file.
-        Remove-Item -ErrorAction Ignore env:TIDE_IMAGE, env:TIDE_PORT, env:TIDE_PUBLIC_NAME
+        $chosen = $env:ADMIN_PASS
+        $user = Get-Setting ADMIN_USER
+        if (-not $user) { $user = 'admin' }
+        # What the shell still holds would win over the file, and a password would stay readable in the container's settings.
+        $passedOn = [regex]::Matches($compose, '(?m)^      ([A-Z_]+): ') | ForEach-Object { $_.Groups[1].Value }
+        foreach ($variable in @('TIDE_IMAGE', 'TIDE_PORT', 'TIDE_CPUS') + $passedOn) { Remove-Item -ErrorAction Ignore "env:$variable" }
         docker compose up -d
         if ($LASTEXITCODE) { throw 'tide-server init: The container could not be started; the lines above say why. Mend that, then run this again.' }
         Write-Host 'Waiting for the server to be well ' -NoNewline
@@ -75,15 +83,14 @@
             $password = docker compose logs | Select-String ' password   (\S+)' | Select-Object -Last 1 | ForEach-Object { $_.Matches[0].Groups[1].Value }
         }
         if ($password) {
-            $chosen = $env:ADMIN_PASS
             if (-not $chosen) {
-                $typed = Read-Host 'Password for the operator admin, at least 8 characters (Enter: one is made)' -AsSecureString
+                $typed = Read-Host "Password for the operator $user, at least 8 characters (Enter: one is made)" -AsSecureString
                 $chosen = [Net.NetworkCredential]::new('', $typed).Password
             }
             if ($chosen) {
                 # Through a pipe: what is on a command line can be seen by others on this machine.
                 $OutputEncoding = [Text.UTF8Encoding]::new($false)
-                $chosen | docker compose exec -T web tide-server operator password admin
+                $chosen | docker compose exec -T web tide-server operator password $user
                 if ($LASTEXITCODE) { Write-Host 'That password was not taken; the one below stays.' }
                 else { $password = '(as you have chosen)' }
             }
@@ -92,12 +99,15 @@
         Write-Host "`n  Open      https://${name}:$port"
         Write-Host "            (the certificate is this server's own: browsers ask about it once)"
         if ($password) {
-            Write-Host '  User      admin'
+            Write-Host "  User      $user"
             Write-Host "  Password  $password"
+        } elseif ($isNew) {
+            Write-Host "  Password  made before, and not shown again; a new one: docker compose exec web tide-server operator password $user"
         }
         Write-Host "  Folder    $folder`n"
         Write-Host "  The tide.toml for a station's card, to be run in that folder:`n"
         Write-Host "      docker compose exec -T web tide-server station add pier-3 --config | Set-Content -Encoding ascii tide.toml`n"
+        if ($isNew) { [IO.File]::AppendAllText((Join-Path $folder '.env'), "$doneLine`n") }
     } finally {
         Pop-Location
     }

@@ -19,7 +19,11 @@ fail() {
 own_address() {
     case $(uname -s) in
         Darwin) ipconfig getifaddr "$(route -n get default | awk '/interface:/ { print $2 }')" ;;
-        *) ip -4 route get 192.0.2.1 | sed -n 's/.* src \([0-9.]*\).*/\1/p' || hostname -I | cut -d ' ' -f 1 ;;
+        *)
+            own=$(ip -4 route get 192.0.2.1 | sed -n 's/.* src \([0-9.]*\).*/\1/p')
+            [ -n "$own" ] || own=$(hostname -I | cut -d ' ' -f 1)
+            printf '%s\n' "$own"
+            ;;
     esac 2>/dev/null | head -n 1
 }
 
@@ -28,7 +32,7 @@ ask() {
     answer=
     if [ -t 0 ]; then
         printf '%s [%s]: ' "$1" "$2" >&2
-        read -r answer
+        read -r answer || true
     fi
     printf '%s' "${answer:-$2}"
 }
@@ -57,10 +61,12 @@ fi
 if ! { mkdir -p "$folder" && chmod 700 "$folder" && cd "$folder"; }; then
     fail "The folder $folder cannot be made. Name another in TIDE_FOLDER."
 fi
-is_new=
-if [ ! -e .env ]; then
-    is_new=yes
-    : > .env
+[ -e .env ] || : > .env
+# Only the end of a first run writes this: one that failed half-way is begun again, password and all.
+done_line='# tide-server init has put this server here'
+is_new=yes
+if grep -qxF "$done_line" .env; then
+    is_new=
 fi
 cat > docker-compose.yml.new << 'END OF THE COMPOSE FILE'
 @COMPOSE@
@@ -83,8 +89,13 @@ elif [ -z "$(value_of TIDE_PUBLIC_NAME)" ]; then
 fi
 name=$(value_of TIDE_PUBLIC_NAME)
 port=$(value_of TIDE_PORT)
-# What the shell still holds would win over the file.
-unset TIDE_IMAGE TIDE_PORT TIDE_PUBLIC_NAME
+chosen=${ADMIN_PASS:-}
+user=$(value_of ADMIN_USER)
+user=${user:-admin}
+# What the shell still holds would win over the file, and a password would stay readable in the container's settings.
+for variable in TIDE_IMAGE TIDE_PORT TIDE_CPUS $(sed -n 's/^      \([A-Z_]*\): .*/\1/p' docker-compose.yml); do
+    unset "$variable"
+done
 
 $compose up -d || fail "The container could not be started; the lines above say why. Mend that, then run this again."
 printf 'Waiting for the server to be well ' >&2
@@ -104,21 +115,20 @@ password=
 if [ -n "$is_new" ]; then
     password=$($compose logs | sed -n 's/.* password   //p' | tail -n 1)
 fi
-chosen=
 if [ -n "$password" ]; then
-    chosen=${ADMIN_PASS:-}
     if [ -z "$chosen" ] && [ -t 0 ]; then
-        printf 'Password for the operator admin, at least 8 characters (Enter: one is made): ' >&2
+        printf 'Password for the operator %s, at least 8 characters (Enter: one is made): ' "$user" >&2
         trap 'stty echo' EXIT
+        trap 'stty echo; exit 130' INT TERM HUP
         stty -echo
-        read -r chosen
+        read -r chosen || true
         stty echo
-        trap - EXIT
+        trap - EXIT INT TERM HUP
         printf '\n' >&2
     fi
     if [ -n "$chosen" ]; then
         # Through a pipe: what is on a command line can be seen by everybody on this machine.
-        if printf '%s\n' "$chosen" | $compose exec -T web tide-server operator password admin; then
+        if printf '%s\n' "$chosen" | $compose exec -T web tide-server operator password "$user"; then
             password='(as you have chosen)'
         else
             printf 'That password was not taken; the one below stays.\n' >&2
@@ -129,9 +139,12 @@ fi
 printf '\n  Open      https://%s:%s\n' "$name" "${port:-5000}"
 printf '            (the certificate is this server'\''s own: browsers ask about it once)\n'
 if [ -n "$password" ]; then
-    printf '  User      admin\n'
+    printf '  User      %s\n' "$user"
     printf '  Password  %s\n' "$password"
+elif [ -n "$is_new" ]; then
+    printf '  Password  made before, and not shown again; a new one: %s exec web tide-server operator password %s\n' "$compose" "$user"
 fi
 printf '  Folder    %s\n\n' "$folder"
 printf '  The tide.toml for a station'\''s card:\n\n'
 printf '      (cd "%s" && %s exec -T web tide-server station add pier-3 --config) > tide.toml\n\n' "$folder" "$compose"
+[ -z "$is_new" ] || printf '%s\n' "$done_line" >> .env
