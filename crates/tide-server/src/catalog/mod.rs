@@ -113,7 +113,19 @@ impl Catalog {
             .await?;
         // A newer server may have been here. What it has added does no harm, so an operator can go back one version; a change that
         // would do harm waits until the version before it knows of it, too.
-        sqlx::migrate!("./migrations").set_ignore_missing(true).run(&pool).await?;
+        let mut known = sqlx::migrate!("./migrations");
+        known.set_ignore_missing(true).run(&pool).await?;
+        let newest = known.iter().map(|migration| migration.version).max().unwrap_or_default();
+        let newer: i64 = sqlx::query_scalar("select count(*) from _sqlx_migrations where version > $1")
+            .bind(newest)
+            .fetch_one(&pool)
+            .await?;
+        if newer > 0 {
+            tracing::warn!(
+                newer,
+                "a newer server has changed this catalog; this one works with it, but do not go back further"
+            );
+        }
         Ok(Self { pool })
     }
 
