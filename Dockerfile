@@ -67,6 +67,8 @@ RUN mkdir -p /packages /volume /root-file-system/{etc,tmp,usr/bin,usr/lib,usr/li
 FROM scratch AS server
 ARG VERSION=unreleased
 ARG REVISION=unknown
+# Name and tag under which it is released: `init` puts that one there.
+ARG IMAGE=
 LABEL org.opencontainers.image.title="Tide Recorder server" \
       org.opencontainers.image.description="Receives the photos of tide and time-lapse stations, keeps them, and shows them" \
       org.opencontainers.image.licenses="BSD-3-Clause" \
@@ -76,7 +78,7 @@ COPY --from=build /root-file-system /
 # A new volume takes its owner from here.
 COPY --from=build --chown=10001:10001 /volume /data
 # A prototype's folders, if they are mounted there, are taken over.
-ENV TIDE_PROTOTYPE_DIR=/prototype
+ENV TIDE_PROTOTYPE_DIR=/prototype IMAGE_NAME=$IMAGE
 USER 10001:10001
 VOLUME /data
 EXPOSE 5000

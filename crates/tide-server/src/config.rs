@@ -89,6 +89,12 @@ pub struct Settings {
     pub admin_password: Option<Hidden>,
 }
 
+/// What the container that this runs in was released as, name and tag; the Dockerfile's `IMAGE`, and no setting. None outside
+/// of a container, and in one that was built without a name.
+pub fn released_image() -> Option<String> {
+    std::env::var("IMAGE_NAME").ok().filter(|name| !name.is_empty())
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {

@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::Parser;
 use tide_server::commands::{Command, CommandLine};
 use tide_server::config::Settings;
-use tide_server::{check, commands, serve};
+use tide_server::{check, commands, config, serve};
 use tikv_jemallocator::Jemalloc;
 use tracing_subscriber::EnvFilter;
 
@@ -44,7 +44,7 @@ async fn run() -> anyhow::Result<ExitCode> {
     let command = CommandLine::parse().command.unwrap_or(Command::Serve);
     if let Command::Init(options) = &command {
         // Where there is no server yet, there are no settings either.
-        commands::init(options);
+        commands::init(options, config::released_image().as_deref());
         return Ok(ExitCode::SUCCESS);
     }
     let settings = Settings::load()?;

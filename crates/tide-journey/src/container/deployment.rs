@@ -19,8 +19,37 @@ const CONTAINER: &str = "tide-recorder-server-https";
 /// How long an engine may take until it calls a container healthy or unhealthy: a check every 30 s, three of them, and then some.
 const VERDICT: Duration = Duration::from_secs(180);
 
+/// The shell that runs what `tide-server init` prints.
+#[derive(Debug, Clone, Copy)]
+pub enum Shell {
+    /// Of Linux and macOS.
+    Posix,
+    /// Of Windows, which GitHub's Linux machines have, too.
+    PowerShell,
+}
+
+impl Shell {
+    /// The command of the README for this image.
+    fn runs_init_of(self, image: &str) -> anyhow::Result<Command> {
+        let mut command;
+        match self {
+            Self::Posix => {
+                command = Command::new("sh");
+                command.arg("-c").arg(docker(&["run", "--rm", image, "init", "--image", image])?);
+            }
+            Self::PowerShell => {
+                command = Command::new("pwsh");
+                command.args(["-NoProfile", "-NonInteractive", "-Command"]);
+                command.arg(format!("iex (docker run --rm {image} init --powershell --image {image} | Out-String)"));
+            }
+        }
+        Ok(command)
+    }
+}
+
 /// The deployment, which goes with this value, and its volume too.
 pub struct Deployment {
+    shell: Shell,
     folder: TempDir,
     port: u16,
     password: String,
@@ -33,12 +62,20 @@ impl Deployment {
     /// # Errors
     /// If it fails, or such a container exists.
     pub fn of(image: &str, overrides: Option<&str>, chosen: Option<&str>) -> anyhow::Result<Self> {
+        Self::by(Shell::Posix, image, overrides, chosen)
+    }
+
+    /// The same in another shell.
+    ///
+    /// # Errors
+    /// As [`Deployment::of`].
+    pub fn by(shell: Shell, image: &str, overrides: Option<&str>, chosen: Option<&str>) -> anyhow::Result<Self> {
         ensure!(
             container_facts(CONTAINER).is_err(),
             "there is a container {CONTAINER} on this machine already, and the test would end it; remove it first"
         );
         let folder = TempDir::with_prefix("tide-container-")?;
-        let mut deployment = Self { folder, port: free_port()?, password: String::new() };
+        let mut deployment = Self { shell, folder, port: free_port()?, password: String::new() };
         if let Some(text) = overrides {
             fs::create_dir_all(deployment.folder())?;
             fs::write(deployment.folder().join("docker-compose.override.yml"), text)?;
@@ -66,9 +103,8 @@ impl Deployment {
     }
 
     fn init_with(&self, image: &str, chosen: Option<&str>) -> anyhow::Result<String> {
-        let script = docker(&["run", "--rm", image, "init", "--image", image])?;
-        let mut command = Command::new("sh");
-        command.args(["-c", &script]).stdin(Stdio::null());
+        let mut command = self.shell.runs_init_of(image)?;
+        command.stdin(Stdio::null());
         command.env("TIDE_FOLDER", self.folder()).env("TIDE_PUBLIC_NAME", "127.0.0.1");
         command.env("TIDE_PORT", self.port.to_string()).env_remove("ADMIN_PASS");
         command.envs(chosen.map(|chosen| ("ADMIN_PASS", chosen)));

@@ -4,6 +4,6 @@ mod deployment;
 mod engine;
 mod prototype;
 
-pub use deployment::Deployment;
+pub use deployment::{Deployment, Shell};
 pub use engine::{docker, image_facts};
 pub use prototype::{OldFolder, make_prototype};

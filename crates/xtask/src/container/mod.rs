@@ -24,6 +24,9 @@ pub(crate) struct Arguments {
     /// Build only, for this architecture alone, and say what the image is called.
     #[arg(long, value_name = "amd64|arm64")]
     only_build: Option<String>,
+    /// Try the command for Windows, too; needs PowerShell (`pwsh`).
+    #[arg(long)]
+    powershell: bool,
     /// Folder for a picture of the gallery.
     #[arg(long)]
     pictures: Option<PathBuf>,
@@ -50,6 +53,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     process::run(&mut process::cargo(&["build", "--workspace", "--bins", "--locked"]))?;
     let mut container = engine.command(workspace.target.join("debug/tide-container"));
     without_foreign_variables(&mut container).arg(own).arg("--foreign").arg(foreign);
+    if arguments.powershell {
+        container.arg("--powershell");
+    }
     if let Some(folder) = &arguments.pictures {
         container.arg("--pictures").arg(folder);
     }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 use tide_journey::TestStation;
-use tide_journey::container::{Deployment, docker};
+use tide_journey::container::{Deployment, Shell, docker};
 use tide_journey::mounts::{Mount, make_ext4};
 use tide_journey::programs::output;
 
@@ -45,6 +45,20 @@ pub(crate) fn run(image: &str, pictures: Option<&Path>) -> anyhow::Result<String
          password, {PHOTOS} more arrived, every byte checked; the command run again keeps all",
         healthy.as_secs()
     ))
+}
+
+/// A server that PowerShell has put there, with a password chosen beforehand: nobody can be asked.
+pub(crate) fn by_powershell(image: &str) -> anyhow::Result<String> {
+    let deployment = Deployment::by(Shell::PowerShell, image, None, Some("a password for the pier"))?;
+    let mut station = TestStation::new(&deployment.tide_server(&["station", "add", "pier-3", "--config"])?)?;
+    deliver(&mut station, "2026-05-31T06:00:00Z")?;
+    let before = looking::digests(&deployment)?;
+    ensure!(before.len() == PHOTOS as usize, "{} photos arrived of {PHOTOS}", before.len());
+    let again = deployment.init(image)?;
+    ensure!(!again.contains("Password"), "the command was run again, and shows a password: {again}");
+    deployment.until_serving()?;
+    ensure!(looking::digests(&deployment)? == before, "other photos after the command ran again");
+    Ok(format!("{PHOTOS} photos of a station, seen with the chosen password; the command run again keeps all"))
 }
 
 fn deliver(station: &mut TestStation, from: &str) -> anyhow::Result<()> {

@@ -21,6 +21,9 @@ struct Arguments {
     /// The image for the other architecture, which QEMU runs.
     #[arg(long)]
     foreign: Option<String>,
+    /// Put the server there by PowerShell (`pwsh`), too.
+    #[arg(long)]
+    powershell: bool,
     /// Folder for a picture of the gallery.
     #[arg(long)]
     pictures: Option<PathBuf>,
@@ -46,6 +49,9 @@ fn main() -> ExitCode {
     };
     step("image", &mut || claims::image(image));
     step("life", &mut || life::run(image, arguments.pictures.as_deref()));
+    if arguments.powershell {
+        step("powershell", &mut || life::by_powershell(image));
+    }
     step("full-disk", &mut || life::full_disk(image));
     step("prototype", &mut || takeover::run(image));
     if let Some(foreign) = &arguments.foreign {

@@ -12,7 +12,7 @@ const SHELL: &str = include_str!("deploy.sh");
 
 const POWERSHELL: &str = include_str!("deploy.ps1");
 
-/// Where releases of this version are.
+/// Where releases of this version are: what is put there by a program outside of a released container.
 const IMAGE: &str = concat!("ghcr.io/tide-recorder/tide-server:", env!("CARGO_PKG_VERSION"));
 
 /// What to print.
@@ -21,19 +21,21 @@ pub struct InitOptions {
     /// For the PowerShell of Windows, instead of the shell of Linux and macOS.
     #[arg(long)]
     powershell: bool,
-    /// The image that is put there, if it is not the one of this version's release.
-    #[arg(long, default_value = IMAGE)]
-    image: String,
+    /// The image that is put there, if it is not this one.
+    #[arg(long)]
+    image: Option<String>,
 }
 
-/// Prints the script.
-pub fn init(options: &InitOptions) {
-    print!("{}", script(options));
+/// Prints the script. `released` is the image that this runs in.
+pub fn init(options: &InitOptions, released: Option<&str>) {
+    print!("{}", script(options, released));
 }
 
-fn script(options: &InitOptions) -> String {
+fn script(options: &InitOptions, released: Option<&str>) -> String {
     let script = if options.powershell { POWERSHELL } else { SHELL };
-    script.replace("@IMAGE@", &options.image).replace("@COMPOSE@", compose().trim_end())
+    script
+        .replace("@IMAGE@", options.image.as_deref().or(released).unwrap_or(IMAGE))
+        .replace("@COMPOSE@", compose().trim_end())
 }
 
 /// The compose file without its `build:`, for which there has to be a checkout.
@@ -56,7 +58,20 @@ mod tests {
     use super::*;
 
     fn of(powershell: bool) -> String {
-        script(&InitOptions { powershell, image: "example.org/tide:1".to_owned() })
+        script(
+            &InitOptions { powershell, image: Some("example.org/tide:1".to_owned()) },
+            Some("example.org/tide:2-film"),
+        )
+    }
+
+    #[test]
+    fn the_image_is_the_one_asked_for_or_the_one_that_this_is() {
+        for powershell in [false, true] {
+            let named = |released| script(&InitOptions { powershell, image: None }, released);
+            assert!(named(Some("example.org/tide:2-film")).contains("'example.org/tide:2-film'"));
+            assert!(named(None).contains(&format!("'{IMAGE}'")));
+            assert!(of(powershell).contains("'example.org/tide:1'"));
+        }
     }
 
     #[test]
