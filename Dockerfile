@@ -7,9 +7,9 @@
 
 # Debian 13 (trixie), slim, of 2026-08-24: the index of all its architectures. A tag could be moved.
 ARG BASE_IMAGE=docker.io/library/debian:trixie-slim@sha256:d7e12182ce18b85b93007c1dedf31f2d29e01ccf3182cc4017c709b6259bc132
-# Without a value here, so that BuildKit's own comes through; the classic builder needs both as --build-arg.
-ARG BUILDPLATFORM
-ARG TARGETPLATFORM
+# BuildKit's own values come through; without "=$..." they would be empty. The classic builder needs both as --build-arg.
+ARG BUILDPLATFORM=$BUILDPLATFORM
+ARG TARGETPLATFORM=$TARGETPLATFORM
 
 FROM --platform=$BUILDPLATFORM $BASE_IMAGE AS build
 ARG TARGETARCH

@@ -71,12 +71,13 @@ impl Engine {
 impl Own {
     fn start(folder: &Path) -> Result<Self> {
         let (socket, log) = (folder.join("socket"), folder.join("log"));
-        let mut command = Command::new("dockerd");
-        command.arg("--data-root").arg(folder.join("data")).arg("--exec-root").arg(folder.join("exec"));
+        // It ends with us, however we end; setpriv is in every Debian.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "TERM", "dockerd"]).arg("--data-root").arg(folder.join("data")).arg("--exec-root").arg(folder.join("exec"));
         command.arg("--pidfile").arg(folder.join("pid"));
         command.arg("--host").arg(format!("unix://{}", socket.display()));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&log)?);
-        // Ctrl-C is for us: the daemon is told to stop when we do.
+        // Ctrl-C is for us, and the daemon has to outlive it for as long as its containers are taken down.
         let daemon = command.process_group(0).spawn().context("failed to start `dockerd`")?;
         let mut own = Self { socket, daemon };
         let began = Instant::now();
