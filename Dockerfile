@@ -7,9 +7,10 @@
 
 # Debian 13 (trixie), slim, of 2026-08-24: the index of all its architectures. A tag could be moved.
 ARG BASE_IMAGE=docker.io/library/debian:trixie-slim@sha256:d7e12182ce18b85b93007c1dedf31f2d29e01ccf3182cc4017c709b6259bc132
-# BuildKit's own values come through; without "=$..." they would be empty. The classic builder needs both as --build-arg.
-ARG BUILDPLATFORM=$BUILDPLATFORM
-ARG TARGETPLATFORM=$TARGETPLATFORM
+# BuildKit's own values come through. The classic builder has none, and builds for amd64 if no --build-arg tells it otherwise.
+ARG BUILDPLATFORM=${BUILDPLATFORM:-linux/amd64}
+ARG TARGETPLATFORM=${TARGETPLATFORM:-linux/amd64}
+ARG TARGETARCH=${TARGETARCH:-amd64}
 
 FROM --platform=$BUILDPLATFORM $BASE_IMAGE AS build
 ARG TARGETARCH

@@ -106,6 +106,17 @@ fn nothing_is_compiled_in_an_emulator() {
     }
 }
 
+/// BuildKit takes an `ARG` without a value for an empty one, in place of its own: seen with the one of Docker 26.1. The classic
+/// builder has no values of its own.
+#[test]
+fn the_builders_own_platforms_come_through() {
+    let instructions = instructions();
+    for (name, value) in [("BUILDPLATFORM", "linux/amd64"), ("TARGETPLATFORM", "linux/amd64"), ("TARGETARCH", "amd64")]
+    {
+        assert!(instructions.contains(&format!("ARG {name}=${{{name}:-{value}}}")), "{name}");
+    }
+}
+
 #[test]
 fn the_container_is_nobodys_and_says_how_it_is() {
     let instructions = instructions();

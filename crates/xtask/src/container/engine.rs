@@ -73,7 +73,8 @@ impl Own {
         let (socket, log) = (folder.join("socket"), folder.join("log"));
         // It ends with us, however we end; setpriv is in every Debian.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "TERM", "dockerd"]).arg("--data-root").arg(folder.join("data")).arg("--exec-root").arg(folder.join("exec"));
+        command.args(["--pdeathsig", "TERM", "dockerd"]);
+        command.arg("--data-root").arg(folder.join("data")).arg("--exec-root").arg(folder.join("exec"));
         command.arg("--pidfile").arg(folder.join("pid"));
         command.arg("--host").arg(format!("unix://{}", socket.display()));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&log)?);
