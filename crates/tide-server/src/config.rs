@@ -95,6 +95,11 @@ pub fn released_image() -> Option<String> {
     std::env::var("IMAGE_NAME").ok().filter(|name| !name.is_empty())
 }
 
+/// Whether this runs in our container, by the Dockerfile's word.
+pub fn is_container() -> bool {
+    std::env::var_os("IMAGE_NAME").is_some()
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {

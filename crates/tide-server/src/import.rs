@@ -3,6 +3,7 @@
 //!
 //! Photos in the server's own data folder stay where they are, in `uploads/`; those of another folder are copied there.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use tide_photo::jpeg::{Dimensions, JpegCheck};
 use tide_photo::{CapturedAt, ClockQuality, Digest, Hasher, StationName};
 
 use crate::app::now;
-use crate::catalog::{Catalog, LostPhoto, NewPhoto, OldDoor, Origin, PrototypeLog, PrototypeRow, Station};
+use crate::catalog::{Catalog, LostPhoto, NewPhoto, OldDoor, Origin, PrototypeLog, Station};
 use crate::disk_guard::DiskGuard;
 use crate::photo_store::digest_of_file;
 
@@ -33,7 +34,10 @@ pub const DEFAULT_STATION: &str = "prototype";
 pub struct Imported {
     /// Photos taken over now.
     pub photos: u64,
-    /// Rows that an earlier import had dealt with.
+    /// Those of them of which the old database knows nothing: it lay in a container that was made anew, most likely. Their file's
+    /// name tells their time.
+    pub without_row: u64,
+    /// Photos that an earlier import had dealt with.
     pub known: u64,
     /// Rows whose photo is lost, now or still; noted with the reason, and tried again by the next import.
     pub lost: u64,
@@ -72,6 +76,7 @@ impl Prototype {
         progress.set_length(log.count().await.context("the old database has no table `photos`")?);
         let station = catalog.import_station(station, now()).await?;
         let mut imported = Imported::default();
+        let mut listed = HashSet::new();
         let mut last_id = i64::MIN;
         loop {
             let rows = log.rows_after(last_id, CHUNK_ROWS).await?;
@@ -80,12 +85,19 @@ impl Prototype {
             let (mut photos, mut lost) = (Vec::new(), Vec::new());
             for row in rows {
                 progress.inc(1);
+                listed.insert(row.file_name.clone());
                 let is_noted = catalog.is_noted_as_lost(&station, row.id).await?;
-                match self.take(&log, catalog, (durable, guard), &station, &row).await? {
+                let fate = match log.is_overwritten(&row).await? {
+                    true => Fate::Lost("a later photo of the same second and name has taken its place".to_owned()),
+                    false => {
+                        self.take(catalog, (durable, guard), &station, &row.file_name, Some(&row.timestamp)).await?
+                    }
+                };
+                match fate {
                     Fate::Known => imported.known += 1,
                     Fate::New { photo, has_odd_timestamp } => {
                         imported.odd_timestamps += u64::from(has_odd_timestamp);
-                        photos.push((row.id, *photo));
+                        photos.push((Some(row.id), *photo));
                     }
                     Fate::Lost(_) if is_noted => imported.lost += 1,
                     Fate::Lost(reason) => {
@@ -103,30 +115,61 @@ impl Prototype {
             catalog.record_import(&station, &photos, &lost).await?;
             imported.photos += photos.len() as u64;
         }
+        self.import_without_row(catalog, (durable, guard), &station, &listed, &mut imported).await?;
         Ok(imported)
     }
 
-    /// What becomes of one row.
+    /// Takes over the photos that are not `listed` in the old database.
+    async fn import_without_row(
+        &self,
+        catalog: &Catalog,
+        disk: (&Durable, &DiskGuard),
+        station: &Station,
+        listed: &HashSet<String>,
+        imported: &mut Imported,
+    ) -> anyhow::Result<()> {
+        let names = unlisted(&self.uploads, listed);
+        let names = names.with_context(|| format!("failed to read the folder {}", self.uploads.display()))?;
+        for names in names.chunks(CHUNK_ROWS as usize) {
+            let mut photos = Vec::new();
+            for name in names {
+                match self.take(catalog, disk, station, name, None).await? {
+                    Fate::Known => imported.known += 1,
+                    Fate::New { photo, .. } => photos.push((None, *photo)),
+                    Fate::Lost(reason) => {
+                        tracing::warn!(
+                            file = name,
+                            reason,
+                            "a file of the old server's is no photo that can be taken over"
+                        );
+                    }
+                }
+            }
+            catalog.record_import(station, &photos, &[]).await?;
+            imported.photos += photos.len() as u64;
+            imported.without_row += photos.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// What becomes of the photo of this name, of which a row of the old database tells the time, or none.
     async fn take(
         &self,
-        log: &PrototypeLog,
         catalog: &Catalog,
         (durable, guard): (&Durable, &DiskGuard),
         station: &Station,
-        row: &PrototypeRow,
+        old_name: &str,
+        timestamp: Option<&str>,
     ) -> anyhow::Result<Fate> {
-        if log.is_overwritten(row).await? {
-            return Ok(Fate::Lost("a later photo of the same second and name has taken its place".to_owned()));
-        }
-        let path = match self.path(&row.file_name) {
+        let path = match self.path(old_name) {
             Ok(path) => path,
             Err(reason) => return Ok(Fate::Lost(reason)),
         };
         // Two prototypes may have given the same name to different photos: the second then gets its station's in front.
-        for file_name in [row.file_name.clone(), format!("{}_{}", station.name, row.file_name)] {
+        for file_name in [old_name.to_owned(), format!("{}_{old_name}", station.name)] {
             let Some(held) = catalog.photo_named(&file_name).await? else {
                 return match Found::read(&path) {
-                    Ok(found) => new_photo((durable, guard), station, row, &found, file_name),
+                    Ok(found) => new_photo((durable, guard), station, (old_name, timestamp), &found, file_name),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {
                         Ok(Fate::Lost("its file is missing".to_owned()))
                     }
@@ -151,7 +194,28 @@ impl Prototype {
     }
 }
 
-/// What becomes of a row.
+/// Files in the folder of uploads that are called photos and are not `listed`, by name.
+fn unlisted(uploads: &Path, listed: &HashSet<String>) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(uploads) {
+        // The rows, if there are any, have told so.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let Ok(name) = entry?.file_name().into_string() else { continue };
+        let is_called_a_photo = Path::new(&name)
+            .extension()
+            .is_some_and(|end| ["jpg", "jpeg"].iter().any(|known| end.eq_ignore_ascii_case(known)));
+        if is_called_a_photo && !listed.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// What becomes of a photo.
 enum Fate {
     /// It is taken over now.
     New {
@@ -169,25 +233,25 @@ enum Fate {
 fn new_photo(
     (durable, guard): (&Durable, &DiskGuard),
     station: &Station,
-    row: &PrototypeRow,
+    (old_name, timestamp): (&str, Option<&str>),
     found: &Found,
     file_name: String,
 ) -> anyhow::Result<Fate> {
     let store_key = format!("uploads/{file_name}");
     keep(durable, guard, &found.path, &store_key)?;
-    let told = CapturedAt::parse_lenient(&row.timestamp);
-    let has_odd_timestamp = told.is_err();
+    let told = timestamp.and_then(|timestamp| CapturedAt::parse_lenient(timestamp).ok());
+    let has_odd_timestamp = timestamp.is_some() && told.is_none();
     let photo = NewPhoto {
         station: station.clone(),
         digest: found.digest,
         size_bytes: found.size_bytes,
         dimensions: found.dimensions,
-        captured_at: told.ok().or_else(|| time_in_name(&row.file_name)).unwrap_or(found.modified_at),
+        captured_at: told.or_else(|| time_in_name(old_name)).unwrap_or(found.modified_at),
         clock: ClockQuality::unsynchronised(),
         received_at: found.modified_at,
         store_key,
         file_name,
-        origin: Origin::Imported(OldDoor { client_timestamp: Some(row.timestamp.clone()) }),
+        origin: Origin::Imported(OldDoor { client_timestamp: timestamp.map(str::to_owned) }),
     };
     Ok(Fate::New { photo: Box::new(photo), has_odd_timestamp })
 }
@@ -348,7 +412,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let files = prototype(folder.path()).await;
         let (imported, catalog) = import(folder.path(), folder.path()).await;
-        assert_eq!(imported, Imported { photos: 4, known: 0, lost: 5, odd_timestamps: 1 });
+        assert_eq!(imported, Imported { photos: 4, without_row: 0, known: 0, lost: 5, odd_timestamps: 1 });
         let expected = [
             ("20250601_100000_a.jpg", "2025-06-01T06:59:58.500Z"),
             ("20250601_100001_twice.jpg", "2025-06-01T10:00:01.000Z"),
@@ -367,7 +431,7 @@ mod tests {
         prototype(folder.path()).await;
         import(folder.path(), folder.path()).await.1.close().await;
         let (again, catalog) = import(folder.path(), folder.path()).await;
-        assert_eq!(again, Imported { photos: 0, known: 4, lost: 5, odd_timestamps: 0 });
+        assert_eq!(again, Imported { known: 4, lost: 5, ..Imported::default() });
         assert_eq!(photos(&catalog).await.len(), 4);
     }
 
@@ -378,10 +442,10 @@ mod tests {
         import(folder.path(), folder.path()).await.1.close().await;
         fs::write(folder.path().join("uploads/20250601_100009_gone.jpg"), jpeg(9)).unwrap();
         let (again, catalog) = import(folder.path(), folder.path()).await;
-        assert_eq!(again, Imported { photos: 1, known: 4, lost: 4, odd_timestamps: 0 });
+        assert_eq!(again, Imported { photos: 1, known: 4, lost: 4, ..Imported::default() });
         catalog.close().await;
         let (third, _) = import(folder.path(), folder.path()).await;
-        assert_eq!(third, Imported { photos: 0, known: 5, lost: 4, odd_timestamps: 0 });
+        assert_eq!(third, Imported { known: 5, lost: 4, ..Imported::default() });
     }
 
     #[tokio::test]
@@ -406,6 +470,31 @@ mod tests {
         }
         assert_eq!(fs::read(new.path().join("uploads").join(name)).unwrap(), jpeg(1));
         assert_eq!(fs::read(new.path().join(format!("uploads/prototype_{name}"))).unwrap(), jpeg(2));
+    }
+
+    #[tokio::test]
+    async fn photos_that_the_old_database_has_forgotten_come_too() {
+        let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        prototype(old.path()).await;
+        for (name, bytes) in [
+            ("20250401_080000_forgotten.JPG", jpeg(11)),
+            ("odd name.jpeg", jpeg(12)),
+            ("20250401_080001_half.jpg", jpeg(13)[..20].to_vec()),
+            (".gitkeep", Vec::new()),
+        ] {
+            fs::write(old.path().join("uploads").join(name), bytes).unwrap();
+        }
+        for folder in [new.path(), old.path()] {
+            let (imported, catalog) = import(old.path(), folder).await;
+            assert_eq!(imported, Imported { photos: 6, without_row: 2, known: 0, lost: 5, odd_timestamps: 1 });
+            let photos = photos(&catalog).await;
+            assert_eq!(photos["20250401_080000_forgotten.JPG"], "2025-04-01T08:00:00.000Z");
+            assert!(photos.contains_key("odd name.jpeg") && !photos.contains_key("20250401_080001_half.jpg"));
+            catalog.close().await;
+            let (again, _) = import(old.path(), folder).await;
+            assert_eq!(again, Imported { known: 6, lost: 5, ..Imported::default() });
+        }
+        assert_eq!(fs::read(new.path().join("uploads/20250401_080000_forgotten.JPG")).unwrap(), jpeg(11));
     }
 
     #[tokio::test]

@@ -150,8 +150,8 @@ fn import_prototypes(catalog: &Catalog, durable: &Durable, settings: &Settings) 
         };
         for prototype in prototypes {
             match prototype.import(&catalog, &durable, &guard, &station, &ProgressBar::hidden()).await {
-                Ok(Imported { photos, known, lost, odd_timestamps }) => {
-                    tracing::info!(photos, known, lost, odd_timestamps, "took over a prototype's photos");
+                Ok(Imported { photos, without_row, known, lost, odd_timestamps }) => {
+                    tracing::info!(photos, without_row, known, lost, odd_timestamps, "took over a prototype's photos");
                 }
                 Err(error) => tracing::error!("failed to take over a prototype's photos: {error:#}"),
             }

@@ -49,7 +49,7 @@ impl Catalog {
         Ok(id.is_some())
     }
 
-    /// Records photos (each with the prototype's number) and losses of a prototype, all or none of them. A photo that was noted
+    /// Records photos (each with the prototype's number, if it has one) and losses of a prototype, all or none of them. A photo that was noted
     /// as lost is so no longer.
     ///
     /// # Errors
@@ -57,7 +57,7 @@ impl Catalog {
     pub async fn record_import(
         &self,
         station: &Station,
-        photos: &[(i64, NewPhoto)],
+        photos: &[(Option<i64>, NewPhoto)],
         lost: &[LostPhoto],
     ) -> Result<(), CatalogError> {
         let mut transaction = self.pool.begin_with("begin immediate").await?;

@@ -41,9 +41,10 @@ pub async fn import(settings: &Settings, options: &ImportOptions) -> anyhow::Res
     progress.finish_and_clear();
     note(&catalog, ACTOR, "imported a prototype's photos into", options.station.as_str(), None, now()).await?;
     catalog.close().await;
-    let Imported { photos, known, lost, odd_timestamps } = imported;
+    let Imported { photos, without_row, known, lost, odd_timestamps } = imported;
     println!(
-        "photos imported: {photos}, known already: {known}, lost: {lost}, with an odd timestamp: {odd_timestamps}"
+        "photos imported: {photos} ({without_row} of them not in the old database), known already: {known}, lost: {lost}, \
+         with an odd timestamp: {odd_timestamps}"
     );
     Ok(())
 }

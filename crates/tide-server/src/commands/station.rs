@@ -10,7 +10,7 @@ use crate::acme::Authority;
 use crate::app::now;
 use crate::catalog::StationTaken;
 use crate::certificate::{CertificateFiles, own_addresses};
-use crate::config::Settings;
+use crate::config::{Settings, is_container};
 use crate::login::note;
 use crate::secret::Secret;
 use crate::serve::{open_catalog, open_data_folder, open_existing_data_folder};
@@ -54,6 +54,15 @@ pub struct StationToken {
 /// # Errors
 /// If the name is taken or unknown, or the data folder cannot be used.
 pub async fn station(settings: &Settings, command: StationCommand) -> anyhow::Result<()> {
+    let is_config = match &command {
+        StationCommand::Add(station) | StationCommand::Token(StationToken { station, .. }) => station.config,
+        StationCommand::List => false,
+    };
+    ensure!(
+        !is_config || settings.public_name.is_some() || !is_container(),
+        "stations do not reach a container by its own address: write TIDE_PUBLIC_NAME=, and the name or address of this machine, \
+         into the file .env beside docker-compose.yml, run `docker compose up -d`, then this again"
+    );
     let durable = match command {
         StationCommand::Add(_) => open_data_folder(settings)?,
         _ => open_existing_data_folder(settings)?,

@@ -10,7 +10,12 @@ const COMPOSE: &str = include_str!("../../../../docker-compose.yml");
 #[derive(Deserialize)]
 struct Compose {
     services: BTreeMap<String, Service>,
-    volumes: BTreeMap<String, Option<String>>,
+    volumes: BTreeMap<String, Volume>,
+}
+
+#[derive(Deserialize)]
+struct Volume {
+    name: String,
 }
 
 #[derive(Deserialize)]
@@ -41,7 +46,9 @@ struct Build {
 
 fn web() -> Service {
     let mut compose: Compose = serde_saphyr::from_str(COMPOSE).unwrap();
-    assert_eq!(Vec::from_iter(compose.volumes.keys()), ["data"]);
+    let volumes: Vec<_> = compose.volumes.iter().map(|(key, volume)| (key.as_str(), volume.name.as_str())).collect();
+    // With a name of its own it is the same, from whichever folder it is started: not another one, and empty.
+    assert_eq!(volumes, [("data", "tide-recorder-data")]);
     assert_eq!(compose.services.len(), 1);
     compose.services.remove("web").unwrap()
 }

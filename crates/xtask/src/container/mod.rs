@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
 }
 
 /// What the images are called here: no release has these names.
-const NAME: &str = "tide-server-under-test";
+const NAME: &str = "tide-under-test";
 
 /// Builds, and tries.
 ///
@@ -44,15 +44,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let engine = Engine::ensure(&config, &workspace)?;
     let base = base::ensure(&engine, &config, &workspace)?;
     if let Some(architecture) = &arguments.only_build {
-        println!("{}", build(&engine, &workspace, &base, architecture)?);
+        println!("{}", build(&engine, &workspace, &base, architecture, "server")?);
         return Ok(());
     }
-    let own = build(&engine, &workspace, &base, "amd64")?;
-    let foreign = build(&engine, &workspace, &base, "arm64")?;
+    let own = build(&engine, &workspace, &base, "amd64", "server")?;
+    let foreign = build(&engine, &workspace, &base, "arm64", "server")?;
+    let film = build(&engine, &workspace, &base, "amd64", "film")?;
     image::run_foreign_programs()?;
     process::run(&mut process::cargo(&["build", "--workspace", "--bins", "--locked"]))?;
     let mut container = engine.command(workspace.target.join("debug/tide-container"));
-    without_foreign_variables(&mut container).arg(own).arg("--foreign").arg(foreign);
+    without_foreign_variables(&mut container).arg(own).arg("--foreign").arg(foreign).arg("--film").arg(film);
     if arguments.powershell {
         container.arg("--powershell");
     }
@@ -62,12 +63,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     process::run(&mut container)
 }
 
-/// Builds for one architecture; the image's name.
-fn build(engine: &Engine, workspace: &Workspace, base: &str, architecture: &str) -> Result<String> {
-    let name = format!("{NAME}:{architecture}");
-    println!("==> building the container for {architecture}; the first time this takes ten minutes or more");
+/// Builds one form for one architecture; the image's name.
+fn build(engine: &Engine, workspace: &Workspace, base: &str, architecture: &str, form: &str) -> Result<String> {
+    let name = format!("{NAME}-{form}:{architecture}");
+    println!("==> building the container ({form}) for {architecture}; the first time this takes ten minutes or more");
     let mut docker = engine.command("docker");
-    docker.args(["build", "--target", "server", "--tag", &name]);
+    docker.args(["build", "--target", form, "--tag", &name]);
     let (platform, revision) = (format!("linux/{architecture}"), revision(&workspace.root)?);
     let mut variables =
         vec![("BASE_IMAGE", base), ("VERSION", env!("CARGO_PKG_VERSION")), ("REVISION", revision.trim())];

@@ -19,7 +19,34 @@ pub(crate) fn image(image: &str) -> anyhow::Result<String> {
     let facts = image_facts(image)?;
     let bytes = facts["Size"].as_u64().context("the engine tells no size")?;
     ensure!(bytes <= MOST_BYTES, "the image takes {bytes} bytes, more than {MOST_BYTES}");
-    let config = &facts["Config"];
+    is_ours(&facts["Config"])?;
+    let programs = programs(image)?;
+    let strays: Vec<_> = programs
+        .iter()
+        .filter(|path| !PROGRAMS.iter().any(|known| path.contains(known) || path.contains(".so")))
+        .collect();
+    ensure!(strays.is_empty(), "programs that a server does not need: {strays:?}");
+    let refused = docker(&["run", "--rm", image, "station", "add", "pier-3", "--config"]);
+    let words = refused.err().map(|error| format!("{error:#}")).unwrap_or_default();
+    ensure!(words.contains("TIDE_PUBLIC_NAME"), "a station is told the container's own address: {words}");
+    Ok(format!("{:.1} MB, user {USER}, no shell, {} executable files", bytes as f64 / 1e6, programs.len()))
+}
+
+/// The form with ffmpeg: as shut as the other, and ffmpeg runs in it as the server would run it.
+pub(crate) fn film(image: &str) -> anyhow::Result<String> {
+    let facts = image_facts(image)?;
+    is_ours(&facts["Config"])?;
+    let bytes = facts["Size"].as_u64().context("the engine tells no size")?;
+    let version = docker(&["run", "--rm", image, "--version"])?;
+    let shut = ["run", "--rm", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--network=none"];
+    let scene = ["-f", "lavfi", "-i", "testsrc=duration=1:size=320x240:rate=10", "-f", "mp4", "/data/film.mp4"];
+    let ffmpeg = ["--entrypoint=ffmpeg", image, "-hide_banner", "-loglevel", "error"];
+    docker(&[shut.as_slice(), &ffmpeg, &scene].concat())?;
+    Ok(format!("{}, {:.0} MB; ffmpeg makes a film as user {USER}", version.trim(), bytes as f64 / 1e6))
+}
+
+/// What both forms promise.
+fn is_ours(config: &Value) -> anyhow::Result<()> {
     ensure!(config["User"] == format!("{USER}:{USER}"), "it runs as {}", config["User"]);
     ensure!(config["Volumes"] == json!({"/data": {}}), "its volumes are {}", config["Volumes"]);
     ensure!(config["Healthcheck"]["Test"] == json!(["CMD", "/usr/bin/tide-server", "healthcheck"]), "{config}");
@@ -27,13 +54,7 @@ pub(crate) fn image(image: &str) -> anyhow::Result<String> {
         let label = format!("org.opencontainers.image.{label}");
         ensure!(config["Labels"][&label].as_str().is_some_and(|text| !text.is_empty()), "it has no label {label}");
     }
-    let programs = programs(image)?;
-    let strays: Vec<_> = programs
-        .iter()
-        .filter(|path| !PROGRAMS.iter().any(|known| path.contains(known) || path.contains(".so")))
-        .collect();
-    ensure!(strays.is_empty(), "programs that a server does not need: {strays:?}");
-    Ok(format!("{:.1} MB, user {USER}, no shell, {} executable files", bytes as f64 / 1e6, programs.len()))
+    Ok(())
 }
 
 /// Executable files in an image.

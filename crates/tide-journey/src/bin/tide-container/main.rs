@@ -21,6 +21,9 @@ struct Arguments {
     /// The image for the other architecture, which QEMU runs.
     #[arg(long)]
     foreign: Option<String>,
+    /// The image with ffmpeg.
+    #[arg(long)]
+    film: Option<String>,
     /// Put the server there by PowerShell (`pwsh`), too.
     #[arg(long)]
     powershell: bool,
@@ -54,7 +57,11 @@ fn main() -> ExitCode {
     }
     step("full-disk", &mut || life::full_disk(image));
     step("prototype", &mut || takeover::run(image));
+    if let Some(film) = &arguments.film {
+        step("film", &mut || claims::film(film));
+    }
     if let Some(foreign) = &arguments.foreign {
+        step("foreign image", &mut || claims::image(foreign));
         step("foreign", &mut || life::foreign(foreign));
     }
     if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }

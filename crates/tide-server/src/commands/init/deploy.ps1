@@ -2,13 +2,13 @@
 #
 #   iex (docker run --rm @IMAGE@ init --powershell | Out-String)
 #
-# and makes the folder `tide-recorder` here, with the compose file and a file `.env` in it. The variables TIDE_FOLDER,
-# TIDE_PUBLIC_NAME, TIDE_PORT and ADMIN_PASS answer its questions beforehand.
+# and makes the folder `tide-recorder` here, with the compose file and a file `.env` in it; a server that is here already stays
+# in its folder. The variables TIDE_FOLDER, TIDE_PUBLIC_NAME, TIDE_PORT and ADMIN_PASS answer its questions beforehand.
 & {
     # A program's words on standard error are no reason to end; what must not fail says so itself.
     $ErrorActionPreference = 'Continue'
     $image = '@IMAGE@'
-    $folder = if ($env:TIDE_FOLDER) { $env:TIDE_FOLDER } else { Join-Path $PWD 'tide-recorder' }
+    $container = 'tide-recorder-server-https'
 
     # A line of `.env`, in place of the one that was there. Without a byte order mark: compose does not take one.
     function Set-Setting($name, $value) {
@@ -20,11 +20,30 @@
         Get-Content .env | Where-Object { $_ -like "$name=*" } | Select-Object -Last 1 | ForEach-Object { $_.Substring($name.Length + 1) }
     }
 
+    # The password that the first start has printed, as long as that container is there.
+    function Get-PrintedPassword {
+        docker compose logs 2> $null | Select-String ' password   (\S+)' | Select-Object -Last 1 | ForEach-Object { $_.Matches[0].Groups[1].Value }
+    }
+
     docker info *> $null
     if ($LASTEXITCODE) { throw 'tide-server init: Docker does not answer. Install Docker Desktop, start it, then run this again.' }
 
+    # A second folder would be a second, empty server in the place of the one that is here.
+    $present = $null
+    $labels = docker inspect --format '{{json .Config.Labels}}' $container 2> $null
+    if (-not $LASTEXITCODE) {
+        $labels = $labels | ConvertFrom-Json
+        if ($labels.'org.opencontainers.image.title' -ne 'Tide Recorder server') {
+            throw "tide-server init: There is a container $container on this machine already, which is another server: the prototype, most likely. Save its photos and its database first, as the README says under 'Coming from the prototype', then remove it and run this again."
+        }
+        $present = $labels.'com.docker.compose.project.working_dir'
+    }
+    $folder = if ($env:TIDE_FOLDER) { $env:TIDE_FOLDER } elseif ($present) { $present } else { Join-Path $PWD 'tide-recorder' }
     New-Item -ItemType Directory -Force -ErrorAction Stop $folder | Out-Null
     $folder = (Resolve-Path -ErrorAction Stop $folder).Path
+    if ($present -and (Test-Path $present) -and (Resolve-Path $present).Path -ne $folder) {
+        throw "tide-server init: The server of this machine lies in $present. Run this again without TIDE_FOLDER."
+    }
     Push-Location -ErrorAction Stop $folder
     try {
         if (-not (Test-Path .env)) { New-Item -ItemType File -ErrorAction Stop .env | Out-Null }
@@ -34,20 +53,27 @@
         $compose = @'
 @COMPOSE@
 '@ + "`n"
-        # Changes of one's own belong into docker-compose.override.yml; whoever made some here finds them again.
-        if ((Test-Path docker-compose.yml) -and (Get-Content -Raw docker-compose.yml) -ne $compose) {
-            Move-Item -Force -ErrorAction Stop docker-compose.yml docker-compose.yml.before
-            Write-Host "The compose file has changed; the one before is $folder/docker-compose.yml.before"
+        # Whoever has changed something there meant it: a volume on another disk, for instance, which an update must not leave.
+        if (Test-Path docker-compose.yml) {
+            $there = Get-Content -Raw docker-compose.yml
+            $written = if (Test-Path .docker-compose.yml.written) { Get-Content -Raw .docker-compose.yml.written }
+            if ($there -ne $compose -and $there -ne $written) {
+                throw "tide-server init: $folder/docker-compose.yml is not as this command has left it. Write your changes into docker-compose.override.yml, which compose lays over it, remove docker-compose.yml, then run this again."
+            }
         }
-        [IO.File]::WriteAllText((Join-Path $folder 'docker-compose.yml'), $compose)
+        foreach ($file in '.docker-compose.yml.written', 'docker-compose.yml') { [IO.File]::WriteAllText((Join-Path $folder $file), $compose) }
+        # For passwords and certificates; what lies in it, the container's user has to be able to read.
+        New-Item -ItemType Directory -Force -ErrorAction Stop secrets | Out-Null
         Set-Setting TIDE_IMAGE $image
         if ($env:TIDE_PORT) { Set-Setting TIDE_PORT $env:TIDE_PORT }
         if ($env:TIDE_PUBLIC_NAME) {
             Set-Setting TIDE_PUBLIC_NAME $env:TIDE_PUBLIC_NAME
-        } elseif (-not (Get-Setting TIDE_PUBLIC_NAME)) {
+        } elseif ($isNew -or -not (Get-Setting TIDE_PUBLIC_NAME)) {
             # The address of this machine on the way that leads out of it.
             $way = Get-NetIPConfiguration | Where-Object { $_.IPv4DefaultGateway -and $_.NetAdapter.Status -eq 'Up' } | Select-Object -First 1
             $own = $way.IPv4Address | Select-Object -First 1 -ExpandProperty IPAddress
+            $before = Get-Setting TIDE_PUBLIC_NAME
+            if ($before) { $own = $before }
             $name = Read-Host "Name or address under which stations and browsers reach this machine [$own]"
             if (-not $name) { $name = $own }
             if (-not $name) { throw 'tide-server init: This machine has no address that could be found. Set $env:TIDE_PUBLIC_NAME to its name or address, then run this again.' }
@@ -63,8 +89,10 @@
         # What the shell still holds would win over the file, and a password would stay readable in the container's settings.
         $passedOn = [regex]::Matches($compose, '(?m)^      ([A-Z_]+): ') | ForEach-Object { $_.Groups[1].Value }
         foreach ($variable in @('TIDE_IMAGE', 'TIDE_PORT', 'TIDE_CPUS') + $passedOn) { Remove-Item -ErrorAction Ignore "env:$variable" }
+        # It goes with the container's log, should that container be made anew.
+        $password = Get-PrintedPassword
         docker compose up -d
-        if ($LASTEXITCODE) { throw 'tide-server init: The container could not be started; the lines above say why. Mend that, then run this again.' }
+        if ($LASTEXITCODE) { throw 'tide-server init: The container could not be started; the lines above say why. Mend that, then run this again. If it is the port that is taken, another one is chosen by $env:TIDE_PORT = 5001.' }
         Write-Host 'Waiting for the server to be well ' -NoNewline
         for ($waited = 0; ; $waited += 2) {
             docker compose exec -T web tide-server healthcheck *> $null
@@ -78,10 +106,8 @@
         }
         Write-Host
 
-        $password = $null
-        if ($isNew) {
-            $password = docker compose logs | Select-String ' password   (\S+)' | Select-Object -Last 1 | ForEach-Object { $_.Matches[0].Groups[1].Value }
-        }
+        if (-not $isNew) { $password = $null }
+        elseif (-not $password) { $password = Get-PrintedPassword }
         if ($password) {
             if (-not $chosen) {
                 $typed = Read-Host "Password for the operator $user, at least 8 characters (Enter: one is made)" -AsSecureString
@@ -105,8 +131,9 @@
             Write-Host "  Password  made before, and not shown again; a new one: docker compose exec web tide-server operator password $user"
         }
         Write-Host "  Folder    $folder`n"
-        Write-Host "  The tide.toml for a station's card, to be run in that folder:`n"
-        Write-Host "      docker compose exec -T web tide-server station add pier-3 --config | Set-Content -Encoding ascii tide.toml`n"
+        Write-Host "  The settings for a station's card, which go there as tide.toml; to be run in that folder:`n"
+        Write-Host '      docker compose exec -T web tide-server station add pier-3 --config | Out-File -NoClobber -Encoding ascii pier-3.toml'
+        Write-Host
         if ($isNew) { [IO.File]::AppendAllText((Join-Path $folder '.env'), "$doneLine`n") }
     } finally {
         Pop-Location

@@ -3,12 +3,14 @@
 #
 #   sh -c "$(docker run --rm @IMAGE@ init)"
 #
-# and makes the folder `tide-recorder` here, with the compose file and a file `.env` in it. TIDE_FOLDER names another folder,
-# TIDE_PUBLIC_NAME, TIDE_PORT and ADMIN_PASS answer its questions beforehand.
+# and makes the folder `tide-recorder` here, with the compose file and a file `.env` in it; a server that is here already stays
+# in its folder. TIDE_FOLDER names another folder, TIDE_PUBLIC_NAME, TIDE_PORT and ADMIN_PASS answer its questions beforehand.
 set -eu
+# What a container of ours could read there is nobody else's business.
+umask 077
 
 image='@IMAGE@'
-folder=${TIDE_FOLDER:-$PWD/tide-recorder}
+container=tide-recorder-server-https
 
 fail() {
     printf '\ntide-server init: %s\n' "$1" >&2
@@ -48,6 +50,16 @@ value_of() {
     sed -n "s/^$1=//p" .env | tail -n 1
 }
 
+# label NAME: what the container that is here already says of itself; nothing, if there is none.
+label() {
+    docker inspect --format "{{ index .Config.Labels \"$1\" }}" "$container" 2>/dev/null || true
+}
+
+# The password that the first start has printed, as long as that container is there.
+printed_password() {
+    $compose logs 2>/dev/null < /dev/null | sed -n 's/.* password   //p' | tail -n 1
+}
+
 docker info > /dev/null 2>&1 || fail 'Docker does not answer. Install it, start it, and see that "docker info" works for this user; then run this again.'
 if docker compose version > /dev/null 2>&1; then
     compose='docker compose'
@@ -57,9 +69,20 @@ else
     fail 'Docker has no compose here. Install the package docker-compose-plugin (or docker-compose), then run this again.'
 fi
 
-# What a container of ours could read there is nobody else's business.
-if ! { mkdir -p "$folder" && chmod 700 "$folder" && cd "$folder"; }; then
-    fail "The folder $folder cannot be made. Name another in TIDE_FOLDER."
+# A second folder would be a second, empty server in the place of the one that is here.
+present=
+if docker inspect "$container" > /dev/null 2>&1; then
+    [ "$(label org.opencontainers.image.title)" = 'Tide Recorder server' ] ||
+        fail "There is a container $container on this machine already, which is another server: the prototype, most likely. Save its photos and its database first, as the README says under \"Coming from the prototype\", then remove it and run this again."
+    present=$(label com.docker.compose.project.working_dir)
+fi
+folder=${TIDE_FOLDER:-${present:-$PWD/tide-recorder}}
+if [ ! -d "$folder" ]; then
+    mkdir -p "$folder" || fail "The folder $folder cannot be made. Name another in TIDE_FOLDER."
+fi
+cd "$folder" || fail "The folder $folder cannot be used. Name another in TIDE_FOLDER."
+if [ -d "$present" ] && [ "$(cd "$present" && pwd -P)" != "$(pwd -P)" ]; then
+    fail "The server of this machine lies in $present. Run this again without TIDE_FOLDER."
 fi
 [ -e .env ] || : > .env
 # Only the end of a first run writes this: one that failed half-way is begun again, password and all.
@@ -71,19 +94,23 @@ fi
 cat > docker-compose.yml.new << 'END OF THE COMPOSE FILE'
 @COMPOSE@
 END OF THE COMPOSE FILE
-# Changes of one's own belong into docker-compose.override.yml; whoever made some here finds them again.
-if [ -e docker-compose.yml ] && ! cmp -s docker-compose.yml docker-compose.yml.new; then
-    mv docker-compose.yml docker-compose.yml.before
-    printf 'The compose file has changed; the one before is %s/docker-compose.yml.before\n' "$folder" >&2
+# Whoever has changed something there meant it: a volume on another disk, for instance, which an update must not leave.
+if [ -e docker-compose.yml ] && ! cmp -s docker-compose.yml docker-compose.yml.new &&
+    ! cmp -s docker-compose.yml .docker-compose.yml.written; then
+    fail "$folder/docker-compose.yml is not as this command has left it. Write your changes into docker-compose.override.yml, which compose lays over it, remove docker-compose.yml, then run this again."
 fi
+cp docker-compose.yml.new .docker-compose.yml.written
 mv docker-compose.yml.new docker-compose.yml
+# For passwords and certificates; what lies in it, the container's user has to be able to read.
+[ -d secrets ] || { mkdir secrets && chmod 755 secrets; }
 
 setting TIDE_IMAGE "$image"
 [ -z "${TIDE_PORT:-}" ] || setting TIDE_PORT "$TIDE_PORT"
 if [ -n "${TIDE_PUBLIC_NAME:-}" ]; then
     setting TIDE_PUBLIC_NAME "$TIDE_PUBLIC_NAME"
-elif [ -z "$(value_of TIDE_PUBLIC_NAME)" ]; then
-    name=$(ask 'Name or address under which stations and browsers reach this machine' "$(own_address)")
+elif [ -n "$is_new" ] || [ -z "$(value_of TIDE_PUBLIC_NAME)" ]; then
+    name=$(value_of TIDE_PUBLIC_NAME)
+    name=$(ask 'Name or address under which stations and browsers reach this machine' "${name:-$(own_address)}")
     [ -n "$name" ] || fail 'This machine has no address that could be found. Set TIDE_PUBLIC_NAME to its name or address, then run this again.'
     setting TIDE_PUBLIC_NAME "$name"
 fi
@@ -97,13 +124,20 @@ for variable in TIDE_IMAGE TIDE_PORT TIDE_CPUS $(sed -n 's/^      \([A-Z_]*\): .
     unset "$variable"
 done
 
-$compose up -d || fail "The container could not be started; the lines above say why. Mend that, then run this again."
+# It goes with the container's log, should that container be made anew.
+password=$(printed_password)
+if [ "$compose" = docker-compose ]; then
+    # Version 1 fails at replacing a container that a newer engine has made.
+    $compose rm --stop --force web > /dev/null 2>&1 < /dev/null || true
+fi
+$compose up -d < /dev/null ||
+    fail 'The container could not be started; the lines above say why. Mend that, then run this again. If it is the port that is taken (on a Mac by its AirPlay Receiver), another one is chosen by TIDE_PORT=5001.'
 printf 'Waiting for the server to be well ' >&2
 waited=0
-until $compose exec -T web tide-server healthcheck > /dev/null 2>&1; do
+until $compose exec -T web tide-server healthcheck > /dev/null 2>&1 < /dev/null; do
     waited=$((waited + 2))
     if [ "$waited" -gt 120 ]; then
-        $compose logs --tail 20 >&2
+        $compose logs --tail 20 >&2 < /dev/null
         fail 'The server is not well after two minutes; its last words are above.'
     fi
     printf '.' >&2
@@ -111,9 +145,10 @@ until $compose exec -T web tide-server healthcheck > /dev/null 2>&1; do
 done
 printf '\n' >&2
 
-password=
 if [ -n "$is_new" ]; then
-    password=$($compose logs | sed -n 's/.* password   //p' | tail -n 1)
+    password=${password:-$(printed_password)}
+else
+    password=
 fi
 if [ -n "$password" ]; then
     if [ -z "$chosen" ] && [ -t 0 ]; then
@@ -145,6 +180,6 @@ elif [ -n "$is_new" ]; then
     printf '  Password  made before, and not shown again; a new one: %s exec web tide-server operator password %s\n' "$compose" "$user"
 fi
 printf '  Folder    %s\n\n' "$folder"
-printf '  The tide.toml for a station'\''s card:\n\n'
-printf '      (cd "%s" && %s exec -T web tide-server station add pier-3 --config) > tide.toml\n\n' "$folder" "$compose"
+printf '  The settings for a station'\''s card, which go there as tide.toml:\n\n'
+printf '      (set -C; umask 077; cd "%s" && %s exec -T web tide-server station add pier-3 --config > pier-3.toml)\n\n' "$folder" "$compose"
 [ -z "$is_new" ] || printf '%s\n' "$done_line" >> .env
