@@ -4,17 +4,21 @@ mod binaries;
 mod changelog;
 mod os_list;
 
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
 
 use crate::config::Config;
+use crate::process;
+use crate::tools::Tool;
 use crate::workspace::Workspace;
 use binaries::Arch;
 use changelog::Section;
 
-/// The parts of a release: notes, archives of programs, the list for Raspberry Pi Imager.
+/// The parts of a release: notes, archives of programs, what these are made of, the list for Raspberry Pi Imager.
 #[derive(Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -38,6 +42,12 @@ enum Part {
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
     },
+    /// Write down which crates the programs are made of, at which version and under which licence (SPDX 2.3)
+    Parts {
+        /// Where the list lands
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
     /// Print the list by which Raspberry Pi Imager offers the compressed card images of a folder
     OsList {
         /// Where the folder's files will be downloaded from
@@ -47,6 +57,9 @@ enum Part {
         dir: PathBuf,
     },
 }
+
+/// Reads Cargo.lock and each crate's licence.
+const SBOM: Tool = Tool { name: "cargo-sbom", version: "0.10.0" };
 
 /// The version of all that is released: every crate has the workspace's.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -70,6 +83,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Part::Binaries { arch, out } => {
             let archive = binaries::make(&Config::from_environment(), &workspace, *arch, out)?;
             println!("{:>8} KiB  {}", archive.metadata()?.len() / 1_024, archive.display());
+        }
+        Part::Parts { out } => {
+            let sbom = SBOM.ensure(&Config::from_environment(), &workspace)?;
+            let mut command = Command::new(sbom);
+            command.args(["--output-format", "spdx_json_2_3", "--project-directory"]).arg(&workspace.root);
+            let file = out.join(format!("tide-{VERSION}-programs.spdx.json"));
+            fs::create_dir_all(out).with_context(|| format!("failed to make the folder `{}`", out.display()))?;
+            fs::write(&file, process::output(&mut command)?)
+                .with_context(|| format!("failed to write `{}`", file.display()))?;
+            println!("{}", file.display());
         }
         Part::OsList { base_url, dir } => println!("{}", os_list::make(dir, base_url, section?.date()?)?),
     }
