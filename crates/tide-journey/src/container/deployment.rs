@@ -102,6 +102,19 @@ impl Deployment {
         self.init_with(image, None)
     }
 
+    /// Runs it in another folder, by somebody who has forgotten where the server lies; what it printed.
+    ///
+    /// # Errors
+    /// If it fails, or puts anything there.
+    pub fn init_elsewhere(&self, image: &str) -> anyhow::Result<String> {
+        let elsewhere = TempDir::with_prefix("tide-elsewhere-")?;
+        let mut command = self.shell.runs_init_of(image)?;
+        let printed = output(command.stdin(Stdio::null()).current_dir(elsewhere.path()))?;
+        let strays = fs::read_dir(elsewhere.path())?.count();
+        ensure!(strays == 0, "{strays} files or folders were put where no server lies");
+        Ok(printed)
+    }
+
     fn init_with(&self, image: &str, chosen: Option<&str>) -> anyhow::Result<String> {
         let mut command = self.shell.runs_init_of(image)?;
         command.stdin(Stdio::null());

@@ -36,15 +36,31 @@ pub(crate) fn run(image: &str, pictures: Option<&Path>) -> anyhow::Result<String
     let clean = serde_json::json!({"photos": 2 * PHOTOS, "missing": [], "damaged": [], "unlisted": []});
     ensure!(found == clean, "the check found {found}");
 
-    let again = deployment.init(image)?;
-    ensure!(!again.contains("Password"), "the command was run again, and shows a password: {again}");
-    deployment.until_serving()?;
-    ensure!(looking::digests(&deployment)?.len() == 2 * PHOTOS as usize, "photos are gone after the command ran again");
+    for again in [deployment.init(image)?, deployment.init_elsewhere(image)?] {
+        ensure!(!again.contains("Password"), "the command was run again, and shows a password: {again}");
+        deployment.until_serving()?;
+        ensure!(deployment.certificate()? == certificate, "another certificate after the command ran again");
+        let photos = looking::digests(&deployment)?.len();
+        ensure!(photos == 2 * PHOTOS as usize, "{photos} photos are left after the command ran again");
+    }
+    keeps_what_was_changed_by_hand(&deployment, image)?;
     Ok(format!(
         "{shut}; healthy after {} s; {PHOTOS} photos of a station, {seen}; after `down` and `up` the same photos, certificate and \
          password, {PHOTOS} more arrived, every byte checked; the command run again keeps all",
         healthy.as_secs()
     ))
+}
+
+/// A compose file with somebody's changes is not replaced: the command says where they belong.
+fn keeps_what_was_changed_by_hand(deployment: &Deployment, image: &str) -> anyhow::Result<()> {
+    let file = deployment.folder().join("docker-compose.yml");
+    let changed = fs::read_to_string(&file)?.replace("data:/data", "/mnt/disk:/data");
+    fs::write(&file, &changed)?;
+    let refused = deployment.init(image).err().map(|error| format!("{error:#}")).unwrap_or_default();
+    ensure!(refused.contains("docker-compose.override.yml"), "a compose file changed by hand: {refused}");
+    ensure!(fs::read_to_string(&file)? == changed, "a compose file that was changed by hand is replaced");
+    // It goes by the file that it was made by.
+    Ok(fs::write(&file, changed.replace("/mnt/disk:/data", "data:/data"))?)
 }
 
 /// A server that PowerShell has put there, with a password chosen beforehand: nobody can be asked.
