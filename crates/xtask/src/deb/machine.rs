@@ -99,6 +99,18 @@ impl Machine {
         self.root.join(inside.trim_start_matches('/'))
     }
 
+    /// Writes a file in it, and makes the folders that it is in.
+    ///
+    /// # Errors
+    /// If there is no room, or something else in the way.
+    pub(super) fn write(&self, inside: &str, text: &str) -> Result<()> {
+        let path = self.path(inside);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).with_context(|| format!("failed to make `{}`", folder.display()))?;
+        }
+        fs::write(&path, text).with_context(|| format!("failed to write `{}`", path.display()))
+    }
+
     /// Runs a line of shell in it as root, and returns what it says.
     ///
     /// # Errors

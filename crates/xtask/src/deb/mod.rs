@@ -3,6 +3,7 @@
 mod base;
 mod glibc;
 mod machine;
+mod prototype;
 mod rehearsal;
 
 use std::fs;

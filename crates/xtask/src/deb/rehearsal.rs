@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::machine::Machine;
-use super::{Compiled, base};
+use super::{Compiled, base, prototype};
 use crate::config::Config;
 use crate::debian::{Wanted, is_debian, is_root};
 use crate::process;
@@ -52,9 +52,6 @@ const STATION: &str = "station = 'rehearsal'\ninterval_s = 1\n\
 
 /// What an operator adds later.
 const EDIT: &str = "# The harbour master's own.\n[position]\nlatitude = 37.94\nlongitude = 23.63\n";
-
-/// A prototype's settings, where it had them.
-const PROTOTYPE: &str = "/home/pi/.env";
 
 /// Setting the clock is not allowed in a container: there is one clock, and it is not the container's.
 const CLOCK_IS_NOT_OURS: &str = "[Service]\nAmbientCapabilities=\nCapabilityBoundingSet=\n";
@@ -117,9 +114,11 @@ impl Rehearsal<'_> {
     fn play(&mut self, package: &Path, newer: &Path) -> Result<()> {
         self.step("installed", |on| on.install_without_settings(package))?;
         self.step("settings put in place", Self::configure)?;
+        self.step("a prototype's come over", Self::take_over)?;
         self.step("settings edited", Self::edit)?;
         self.step("upgraded", |on| on.change_version(newer, ""))?;
         self.step("one version back", |on| on.change_version(package, "--allow-downgrades"))?;
+        self.step("an operator's own unit", |on| on.install_beside_own_unit(package))?;
         self.step("disabled, then upgraded", |on| on.upgrade_disabled(newer))?;
         self.step("removed", Self::remove)?;
         self.step("installed again", |on| on.install_again(package))?;
@@ -135,11 +134,11 @@ impl Rehearsal<'_> {
     }
 
     fn install_without_settings(&self, package: &Path) -> Result<String> {
-        self.sh(&format!("mkdir -p /home/pi && echo SERVER_URL=https://old.example:5000 >{PROTOTYPE}"))?;
-        self.write("/etc/systemd/system/gps-to-rtc.service.d/container.conf", CLOCK_IS_NOT_OURS)?;
+        self.machine.write("/etc/systemd/system/gps-to-rtc.service.d/container.conf", CLOCK_IS_NOT_OURS)?;
+        prototype::put(self.machine)?;
         self.sh("apt-get update")?;
         let said = self.install(package, "")?;
-        ensure!(said.contains(SETTINGS) && said.contains(PROTOTYPE), "what to do next is not said:\n{said}");
+        ensure!(said.contains(SETTINGS), "what to do next is not said:\n{said}");
         let version = version(package)?;
         let programs = self.sh("tide-recorder --version; tide-timesync --version; command -v fswebcam")?;
         ensure!(programs.starts_with(&format!("tide-recorder {version}\ntide-timesync {version}\n")), "{programs}");
@@ -150,6 +149,7 @@ impl Rehearsal<'_> {
             self.sh(&format!("systemctl is-enabled {unit}"))?;
         }
         ensure!(!self.is_running()?, "it runs without settings");
+        prototype::expect_replaced(self.machine, &said)?;
         if self.machine.is_booted() {
             for (property, value) in [("ConditionResult", "no"), ("NRestarts", "0")] {
                 let is = self.sh(&format!("systemctl show -P {property} tide-recorder.service"))?;
@@ -157,12 +157,12 @@ impl Rehearsal<'_> {
             }
             self.nothing_failed("'tide*' '*gps*' '*rtc*'")?;
         }
-        Ok(format!("{version}, with its dependencies; enabled; waits for its settings, and says so"))
+        Ok(format!("{version}, in a prototype's place; enabled; waits for its settings, and says so"))
     }
 
     /// As a person does it who knows nothing of owners and modes.
     fn configure(&self) -> Result<String> {
-        self.write("/root/tide.toml", STATION)?;
+        self.machine.write("/root/tide.toml", STATION)?;
         self.sh(&format!("chmod 0600 /root/tide.toml && cp /root/tide.toml {SETTINGS}"))?;
         self.restart()?;
         let count = self.wait_for_photos_beyond(1)?;
@@ -176,6 +176,16 @@ impl Rehearsal<'_> {
             self.sh("systemctl is-active tide-recorder.service gps-to-rtc.timer")?;
         }
         Ok(format!("{count} photos wait in the spool; only the two programs can read the settings"))
+    }
+
+    fn take_over(&self) -> Result<String> {
+        self.sh(prototype::COME_OVER)?;
+        self.restart()?;
+        let logs = "journalctl -u tide-recorder || true; cat /var/log/tide-recorder.log";
+        let in_use = format!("({logs}) 2>/dev/null | grep {}", prototype::IN_USE);
+        self.until("a prototype's settings are in use", || Ok(self.sh(&in_use).is_ok()))?;
+        let count = self.wait_for_photos_beyond(self.photos()?.len())?;
+        Ok(format!("{} is in use; {count} photos wait", prototype::SETTINGS))
     }
 
     fn edit(&self) -> Result<String> {
@@ -200,6 +210,14 @@ impl Rehearsal<'_> {
         }
         let count = self.wait_for_photos_beyond(self.photos()?.len())?;
         Ok(format!("{} runs; settings and {} photos as they were, {count} now", version(package)?, before.photos.len()))
+    }
+
+    fn install_beside_own_unit(&self, package: &Path) -> Result<String> {
+        prototype::expect_own_unit_is_left(self.machine, || self.install(package, "--reinstall"))?;
+        if !self.machine.is_booted() {
+            self.restart()?;
+        }
+        Ok("stayed, and it says so; a prototype's stay where they were put".to_owned())
     }
 
     fn upgrade_disabled(&self, package: &Path) -> Result<String> {
@@ -282,6 +300,7 @@ impl Rehearsal<'_> {
         for path in units.chain([wants, "/etc/tide".to_owned(), STATE.to_owned()]) {
             ensure!(self.machine.path(&path).symlink_metadata().is_err(), "{path} is left");
         }
+        prototype::expect_aside(self.machine)?;
         self.sh("id tide-recorder && id tide-timesync")?;
         if self.machine.is_booted() { self.nothing_failed(RECORDER) } else { Ok(()) }
     }
@@ -347,14 +366,6 @@ impl Rehearsal<'_> {
     fn pid(&self) -> Result<String> {
         let ask = "systemctl show -P MainPID tide-recorder.service";
         self.sh(if self.machine.is_booted() { ask } else { "cat /run/recorder.pid" })
-    }
-
-    fn write(&self, inside: &str, text: &str) -> Result<()> {
-        let path = self.machine.path(inside);
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).with_context(|| format!("failed to make `{}`", folder.display()))?;
-        }
-        fs::write(&path, text).with_context(|| format!("failed to write `{}`", path.display()))
     }
 
     fn sh(&self, line: &str) -> Result<String> {
