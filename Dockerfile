@@ -58,7 +58,11 @@ RUN mkdir -p /packages /volume /root-file-system/{etc,tmp,usr/bin,usr/lib,usr/li
         -exec cp --archive --parents '{}' /root-file-system ';'; \
     ln -s usr/lib /root-file-system/lib; \
     ln -s usr/lib64 /root-file-system/lib64; \
-    cp --dereference --parents /usr/share/doc/{libc6,libgcc-s1}/copyright /etc/ssl/certs/ca-certificates.crt /root-file-system; \
+    cp --parents /etc/ssl/certs/ca-certificates.crt /root-file-system; \
+    # Where Debian has nothing of its own: some of its packages have a link in the place of such a folder.
+    for package in libc6 libgcc-s1; do \
+        install -D --mode=644 "/usr/share/doc/$package/copyright" "/root-file-system/usr/share/licenses/$package/copyright"; \
+    done; \
     echo 'tide:x:10001:10001:Tide Recorder:/data:/usr/sbin/nologin' > /root-file-system/etc/passwd; \
     echo 'tide:x:10001:' > /root-file-system/etc/group; \
     echo 'hosts: files dns' > /root-file-system/etc/nsswitch.conf; \
