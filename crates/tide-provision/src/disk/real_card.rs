@@ -2,7 +2,8 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use rustix::fs::{Mode, OFlags};
@@ -20,6 +21,9 @@ const SHORT: Duration = Duration::from_secs(120);
 
 /// For a check, a repair, or a new file system. Our choice, beyond what a large card with a million files should need.
 const LONG: Duration = Duration::from_secs(15 * 60);
+
+/// How long a program that was ended may take to close a partition: what it has written goes to the card first.
+const CLOSING: Duration = Duration::from_secs(20);
 
 /// The options of `data.mount`.
 const MOUNT_OPTIONS: &str = "noatime,nodev,nosuid,errors=remount-ro";
@@ -128,11 +132,19 @@ impl Card for RealCard {
             }
             run("umount", &[path(&place)], "", SHORT).success("unmounting it")?;
         }
-        match rustix::fs::open(&device.node, OFlags::RDONLY | OFlags::EXCL | OFlags::CLOEXEC, Mode::empty()) {
-            Err(Errno::BUSY) => Ok(true),
-            // Whatever else is wrong with it, e2fsck says it better.
-            Ok(_) | Err(_) => Ok(false),
+        // Whatever else is wrong with it, e2fsck says it better.
+        let is_held = || {
+            let held = rustix::fs::open(&device.node, OFlags::RDONLY | OFlags::EXCL | OFlags::CLOEXEC, Mode::empty());
+            matches!(held, Err(Errno::BUSY))
+        };
+        let began = Instant::now();
+        while is_held() {
+            if began.elapsed() > CLOSING {
+                return Ok(true);
+            }
+            thread::sleep(Duration::from_millis(50));
         }
+        Ok(false)
     }
 
     fn make(&mut self, partition: Partition, file: Option<&FileForPeople>) -> anyhow::Result<()> {

@@ -20,6 +20,13 @@
         Get-Content .env | Where-Object { $_ -like "$name=*" } | Select-Object -Last 1 | ForEach-Object { $_.Substring($name.Length + 1) }
     }
 
+    # One that is wrong in the certificate and in every station's settings is found late.
+    function Test-Name($name) {
+        if ($name -match '[/\s]|^[^:]*:[^:]*$') {
+            throw "tide-server init: '$name' is no name or address alone: it goes without https:// and port (for instance tide.example.org or 192.0.2.7)."
+        }
+    }
+
     # The password that the first start has printed, as long as that container is there.
     function Get-PrintedPassword {
         docker compose logs 2> $null | Select-String ' password   (\S+)' | Select-Object -Last 1 | ForEach-Object { $_.Matches[0].Groups[1].Value }
@@ -39,6 +46,12 @@
         $present = $labels.'com.docker.compose.project.working_dir'
     }
     $folder = if ($env:TIDE_FOLDER) { $env:TIDE_FOLDER } elseif ($present) { $present } else { Join-Path $PWD 'tide-recorder' }
+    if (-not $present -and -not (Test-Path (Join-Path $folder '.env'))) {
+        docker volume inspect tide-recorder-data *> $null
+        if (-not $LASTEXITCODE) {
+            throw "tide-server init: A server's photos are on this machine already (volume tide-recorder-data), and its settings are not in $folder. Name its folder in `$env:TIDE_FOLDER; if that is gone, make $folder and an empty file .env in it. Then run this again."
+        }
+    }
     New-Item -ItemType Directory -Force -ErrorAction Stop $folder | Out-Null
     $folder = (Resolve-Path -ErrorAction Stop $folder).Path
     if ($present -and (Test-Path $present) -and (Resolve-Path $present).Path -ne $folder) {
@@ -67,6 +80,7 @@
         Set-Setting TIDE_IMAGE $image
         if ($env:TIDE_PORT) { Set-Setting TIDE_PORT $env:TIDE_PORT }
         if ($env:TIDE_PUBLIC_NAME) {
+            Test-Name $env:TIDE_PUBLIC_NAME
             Set-Setting TIDE_PUBLIC_NAME $env:TIDE_PUBLIC_NAME
         } elseif ($isNew -or -not (Get-Setting TIDE_PUBLIC_NAME)) {
             # The address of this machine on the way that leads out of it.
@@ -77,6 +91,7 @@
             $name = Read-Host "Name or address under which stations and browsers reach this machine [$own]"
             if (-not $name) { $name = $own }
             if (-not $name) { throw 'tide-server init: This machine has no address that could be found. Set $env:TIDE_PUBLIC_NAME to its name or address, then run this again.' }
+            Test-Name $name
             Set-Setting TIDE_PUBLIC_NAME $name
         }
         $name = Get-Setting TIDE_PUBLIC_NAME
@@ -97,9 +112,10 @@
         for ($waited = 0; ; $waited += 2) {
             docker compose exec -T web tide-server healthcheck *> $null
             if (-not $LASTEXITCODE) { break }
-            if ($waited -gt 120) {
+            $restarts = [int](docker inspect --format '{{ .RestartCount }}' $container 2> $null)
+            if ($waited -gt 120 -or $restarts -gt 2) {
                 docker compose logs --tail 20
-                throw 'tide-server init: The server is not well after two minutes; its last words are above.'
+                throw "tide-server init: The server does not get well; its last words are above. Mend what they say in $folder/.env, then run this again."
             }
             Write-Host '.' -NoNewline
             Start-Sleep 2
@@ -132,7 +148,7 @@
         }
         Write-Host "  Folder    $folder`n"
         Write-Host "  The settings for a station's card, which go there as tide.toml; to be run in that folder:`n"
-        Write-Host '      docker compose exec -T web tide-server station add pier-3 --config | Out-File -NoClobber -Encoding ascii pier-3.toml'
+        Write-Host '      $new = docker compose exec -T web tide-server station add pier-3 --config; if (-not $LASTEXITCODE) { $new | Out-File -NoClobber -Encoding ascii pier-3.toml }'
         Write-Host
         if ($isNew) { [IO.File]::AppendAllText((Join-Path $folder '.env'), "$doneLine`n") }
     } finally {

@@ -55,6 +55,15 @@ label() {
     docker inspect --format "{{ index .Config.Labels \"$1\" }}" "$container" 2>/dev/null || true
 }
 
+# One that is wrong in the certificate and in every station's settings is found late.
+check_name() {
+    case $1 in
+        */* | *[[:space:]]*) fail "\"$1\" is no name or address alone: it goes without https:// (for instance tide.example.org or 192.0.2.7)." ;;
+        *:*:*) ;;
+        *:*) fail "\"$1\" has a port: TIDE_PORT names that, and the name goes without." ;;
+    esac
+}
+
 # The password that the first start has printed, as long as that container is there.
 printed_password() {
     $compose logs 2>/dev/null < /dev/null | sed -n 's/.* password   //p' | tail -n 1
@@ -77,6 +86,9 @@ if docker inspect "$container" > /dev/null 2>&1; then
     present=$(label com.docker.compose.project.working_dir)
 fi
 folder=${TIDE_FOLDER:-${present:-$PWD/tide-recorder}}
+if [ -z "$present" ] && [ ! -e "$folder/.env" ] && docker volume inspect tide-recorder-data > /dev/null 2>&1; then
+    fail "A server's photos are on this machine already (volume tide-recorder-data), and its settings are not in $folder. Name its folder in TIDE_FOLDER; if that is gone, make $folder and an empty file .env in it. Then run this again."
+fi
 if [ ! -d "$folder" ]; then
     mkdir -p "$folder" || fail "The folder $folder cannot be made. Name another in TIDE_FOLDER."
 fi
@@ -97,6 +109,7 @@ END OF THE COMPOSE FILE
 # Whoever has changed something there meant it: a volume on another disk, for instance, which an update must not leave.
 if [ -e docker-compose.yml ] && ! cmp -s docker-compose.yml docker-compose.yml.new &&
     ! cmp -s docker-compose.yml .docker-compose.yml.written; then
+    rm -f docker-compose.yml.new
     fail "$folder/docker-compose.yml is not as this command has left it. Write your changes into docker-compose.override.yml, which compose lays over it, remove docker-compose.yml, then run this again."
 fi
 cp docker-compose.yml.new .docker-compose.yml.written
@@ -107,11 +120,13 @@ mv docker-compose.yml.new docker-compose.yml
 setting TIDE_IMAGE "$image"
 [ -z "${TIDE_PORT:-}" ] || setting TIDE_PORT "$TIDE_PORT"
 if [ -n "${TIDE_PUBLIC_NAME:-}" ]; then
+    check_name "$TIDE_PUBLIC_NAME"
     setting TIDE_PUBLIC_NAME "$TIDE_PUBLIC_NAME"
 elif [ -n "$is_new" ] || [ -z "$(value_of TIDE_PUBLIC_NAME)" ]; then
     name=$(value_of TIDE_PUBLIC_NAME)
     name=$(ask 'Name or address under which stations and browsers reach this machine' "${name:-$(own_address)}")
     [ -n "$name" ] || fail 'This machine has no address that could be found. Set TIDE_PUBLIC_NAME to its name or address, then run this again.'
+    check_name "$name"
     setting TIDE_PUBLIC_NAME "$name"
 fi
 name=$(value_of TIDE_PUBLIC_NAME)
@@ -136,9 +151,10 @@ printf 'Waiting for the server to be well ' >&2
 waited=0
 until $compose exec -T web tide-server healthcheck > /dev/null 2>&1 < /dev/null; do
     waited=$((waited + 2))
-    if [ "$waited" -gt 120 ]; then
+    restarts=$(docker inspect --format '{{ .RestartCount }}' "$container" 2>/dev/null || echo 0)
+    if [ "$waited" -gt 120 ] || [ "$restarts" -gt 2 ]; then
         $compose logs --tail 20 >&2 < /dev/null
-        fail 'The server is not well after two minutes; its last words are above.'
+        fail "The server does not get well; its last words are above. Mend what they say in $folder/.env, then run this again."
     fi
     printf '.' >&2
     sleep 2
@@ -181,5 +197,5 @@ elif [ -n "$is_new" ]; then
 fi
 printf '  Folder    %s\n\n' "$folder"
 printf '  The settings for a station'\''s card, which go there as tide.toml:\n\n'
-printf '      (set -C; umask 077; cd "%s" && %s exec -T web tide-server station add pier-3 --config > pier-3.toml)\n\n' "$folder" "$compose"
+printf '      (umask 077; cd "%s" && %s exec -T web tide-server station add pier-3 --config > new && mv -n new pier-3.toml)\n\n' "$folder" "$compose"
 [ -z "$is_new" ] || printf '%s\n' "$done_line" >> .env
