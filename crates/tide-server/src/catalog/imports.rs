@@ -49,8 +49,8 @@ impl Catalog {
         Ok(id.is_some())
     }
 
-    /// Records photos (each with the prototype's number, if it has one) and losses of a prototype, all or none of them. A photo that was noted
-    /// as lost is so no longer.
+    /// Records photos (each with the prototype's number, if it has one) and losses of a prototype, all or none of them. A photo
+    /// that was noted as lost is so no longer.
     ///
     /// # Errors
     /// If the catalog cannot commit them.

@@ -78,7 +78,7 @@ impl Own {
         command.arg("--pidfile").arg(folder.join("pid"));
         command.arg("--host").arg(format!("unix://{}", socket.display()));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&log)?);
-        // Ctrl-C is for us, and the daemon has to outlive it for as long as its containers are taken down.
+        // Ctrl-C is for us: the daemon is told to stop when we end.
         let daemon = command.process_group(0).spawn().context("failed to start `dockerd`")?;
         let mut own = Self { socket, daemon };
         let began = Instant::now();
